@@ -1,0 +1,5 @@
+//! Every hot loop of the prover and of the executor, once for the CPU and once for the GPU.
+
+mod ints;
+
+pub use ints::Ints;

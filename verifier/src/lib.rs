@@ -1,0 +1,9 @@
+//! Verification of Proofmill proofs: the relation, the transcript, the protocol and its soundness accounting.
+//!
+//! No threads, files, clocks or C code: it compiles to wasm32. Nothing here panics on a proof or key from outside.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod graph;
