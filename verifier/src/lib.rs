@@ -6,4 +6,6 @@
 
 extern crate alloc;
 
+pub mod field;
 pub mod graph;
+pub mod transcript;
