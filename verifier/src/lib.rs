@@ -8,4 +8,7 @@ extern crate alloc;
 
 pub mod field;
 pub mod graph;
+pub mod key;
+pub mod multilinear;
+pub mod plan;
 pub mod transcript;

@@ -10,6 +10,8 @@ use thiserror::Error;
 
 /// No integer of the relation leaves `-2^62 .. 2^62`, so none wraps in the field or in an `i64`.
 pub const MAX_MAGNITUDE: i64 = 1 << 62;
+/// Largest magnitude before the shift of a lookup that saturates: room for the widened top limb of its excess.
+const MAX_SATURATING: i64 = 1 << 57;
 /// Longest tensor: `2^40` elements.
 const MAX_ELEMENTS: usize = 1 << 40;
 
@@ -169,13 +171,15 @@ impl Graph {
         ensure(l.multiplier > 0 && l.multiplier < MAX_MAGNITUDE, || {
             format!("multiplier {} is not positive", l.multiplier)
         })?;
-        ensure(l.shift <= 62 && l.bits <= 62, || "shift or bits beyond 62".into())?;
+        ensure(l.shift <= 62 && (1..=62).contains(&l.bits), || "shift beyond 62, or bits not in 1..=62".into())?;
         ensure(l.lo.unsigned_abs() < MAX_MAGNITUDE as u64, || "lowest value beyond 62 bits".into())?;
         let input = self.tensor(l.input);
         let image = |x: i64| i128::from(x) * i128::from(l.multiplier) + i128::from(l.add);
         let (low, high) = (image(input.lo), image(input.hi));
-        ensure(low > -i128::from(MAX_MAGNITUDE) && high < i128::from(MAX_MAGNITUDE), || {
-            format!("input * multiplier + add spans {low}..={high}, beyond 62 bits")
+        let saturates = l.below == Bound::Saturate || l.above == Bound::Saturate;
+        let limit = i128::from(if saturates { MAX_SATURATING } else { MAX_MAGNITUDE });
+        ensure(low > -limit && high < limit, || {
+            format!("input * multiplier + add spans {low}..={high}; the limit is 2^{}", limit.ilog2())
         })?;
         let top = i128::from(l.lo) + (1i128 << l.bits) - 1;
         ensure(
