@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod argument;
 pub mod field;
 pub mod graph;
 pub mod key;

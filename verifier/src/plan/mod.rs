@@ -79,6 +79,11 @@ impl SubgraphPlan {
     pub fn home(&self, tensor: TensorId) -> Home {
         self.homes.get(&tensor).copied().unwrap_or(Home::Virtual)
     }
+
+    /// The column of a table's multiplicities: they are the last columns, in the tables' order.
+    pub const fn multiplicity(&self, table: usize) -> usize {
+        self.columns.len() - self.tables.len() + table
+    }
 }
 
 /// The whole proof's plan.

@@ -1,0 +1,238 @@
+//! All lookups of a subgraph in one argument.
+//!
+//! Leaf of a lookup: `1 / (a - row)`; leaf of a table: `-multiplicity / (a - row)`; `row = sum_j g^j entry_j`, entry 0
+//! the table's tag. The sum is zero iff every row looked up stands in its table (characteristic far above the number of
+//! leaves). The leaves' claims become claims on columns, and the claim on a lookup's input follows from its columns.
+
+use super::ledger::Ledger;
+use super::logup::{self, LeafClaim};
+use super::{Rejection, require};
+use crate::field::{K, horner, k_from_i64};
+use crate::graph::{Graph, Lookup, Op};
+use crate::multilinear::{axis_bits, eq_index, num_variables, ones, split_point};
+use crate::plan::{LookupPlan, SubgraphPlan, Table};
+use crate::transcript::{Reader, Transcript};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::{Add, Mul, Sub};
+use p3_field::{Field, PrimeCharacteristicRing};
+
+/// Challenges of the argument, drawn after all columns are committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Challenges {
+    /// `a`: a random point for the sum of fractions.
+    pub pole: K,
+    /// `g`: compresses a row.
+    pub row: K,
+}
+
+impl Challenges {
+    /// Draws both.
+    pub fn draw(transcript: &mut impl Transcript) -> Self {
+        Self { pole: transcript.challenge(), row: transcript.challenge() }
+    }
+
+    /// `a - row - 1`, linear in the entries; `one` is 1, or the extension of ones.
+    pub fn denominator(&self, tag: usize, entries: &[K], one: K) -> K {
+        (self.pole - K::from_usize(tag) - K::ONE) * one - self.row * horner(entries, self.row)
+    }
+}
+
+/// The tag of the table at this place of the plan.
+pub const fn tag(table: usize) -> usize {
+    table + 1
+}
+
+/// The lookup behind a plan.
+pub fn lookup_of<'a>(graph: &'a Graph, plan: &LookupPlan) -> Option<&'a Lookup> {
+    match &graph.nodes.get(plan.node as usize)?.op {
+        Op::Lookup(lookup) => Some(lookup),
+        _ => None,
+    }
+}
+
+/// Shape of the leaves of a lookup: one slice for each limb.
+pub fn leaf_shape(graph: &Graph, plan: &LookupPlan, lookup: &Lookup) -> Vec<usize> {
+    core::iter::once(plan.leaves()).chain(graph.tensor(lookup.input).shape.iter().copied()).collect()
+}
+
+/// The columns of one element of a lookup, or their extensions at one point.
+#[derive(Clone, Debug)]
+pub struct Columns<T> {
+    /// The output, if the lookup has one.
+    pub output: Option<T>,
+    /// Limbs of the remainder.
+    pub remainder: Vec<T>,
+    /// Limbs of the value that are columns.
+    pub value: Vec<T>,
+    /// Edges of the limbs of the value.
+    pub edges: Vec<T>,
+    /// Limbs of the excess.
+    pub excess: Vec<T>,
+}
+
+/// What an element of a lookup says: the rows that it looks up, and its input.
+#[derive(Clone, Debug)]
+pub struct Element<T> {
+    /// For each leaf: the table's place and the row's entries after the tag.
+    pub rows: Vec<(usize, Vec<T>)>,
+    /// `input * multiplier`.
+    pub scaled_input: T,
+}
+
+impl<T> Columns<T>
+where
+    T: Copy + Add<Output = T> + Sub<Output = T> + Mul<Output = T>,
+{
+    /// The rows and the input. All are linear in the columns; `constant` turns an integer into a value, and `one` is 1
+    /// or the extension of ones.
+    pub fn element(&self, lookup: &Lookup, plan: &LookupPlan, constant: impl Fn(i64) -> T, one: T) -> Element<T> {
+        let shifted = |x: T, offset: u32| x * constant(1 << offset);
+        let zero = constant(0);
+        let mut value = self.value.clone();
+        if value.len() < plan.value.len() {
+            let above = plan.value[1..].iter().zip(&self.value);
+            let rest = above.fold(zero, |sum, (limb, &v)| sum + shifted(v, limb.offset));
+            let output = self.output.unwrap_or(zero);
+            value.insert(0, output - constant(lookup.lo) * one - rest);
+        }
+        let sum = |limbs: &[crate::plan::Limb], columns: &[T]| {
+            limbs.iter().zip(columns).fold(zero, |sum, (limb, &v)| sum + shifted(v, limb.offset))
+        };
+        let mut head = constant(lookup.lo) * one + sum(&plan.value, &value);
+        let mut rows: Vec<(usize, Vec<T>)> =
+            plan.remainder.iter().zip(&self.remainder).map(|(limb, &r)| (limb.table, alloc::vec![r])).collect();
+        for (i, (limb, &v)) in plan.value.iter().zip(&value).enumerate() {
+            let function = self.output.filter(|_| lookup.table.is_some());
+            rows.push((limb.table, core::iter::once(v).chain(self.edges.get(i).copied()).chain(function).collect()));
+        }
+        if let Some(excess) = &plan.excess {
+            let edges = self.edges.iter().fold(zero, |sum, &e| sum + e);
+            head = head + sum(&excess.limbs, &self.excess);
+            rows.extend(excess.limbs.iter().zip(&self.excess).map(|(limb, &e)| (limb.table, alloc::vec![edges, e])));
+        }
+        let scaled_input =
+            shifted(head, lookup.shift) + sum(&plan.remainder, &self.remainder) - constant(lookup.add) * one;
+        Element { rows, scaled_input }
+    }
+}
+
+/// Verifies all lookups of the subgraph and enters the claims on their columns, tables and inputs.
+///
+/// # Errors
+/// If the prover's messages are malformed or an equation does not hold.
+pub fn verify(
+    transcript: &mut Reader,
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    let lookups: Vec<_> = plan.lookups.iter().filter_map(|p| lookup_of(graph, p).map(|l| (p, l))).collect();
+    if lookups.is_empty() {
+        return Ok(());
+    }
+    let challenges = Challenges::draw(transcript);
+    let lookup_variables = lookups.iter().map(|(p, l)| num_variables(&leaf_shape(graph, p, l)));
+    let variables: Vec<usize> = lookup_variables.chain(plan.tables.iter().map(|t| num_variables(&t.shape()))).collect();
+    let mut leaves = logup::verify(transcript, &variables)?.into_iter();
+    for (&(lookup_plan, lookup), leaf) in lookups.iter().zip(leaves.by_ref()) {
+        verify_lookup(transcript, graph, plan, lookup_plan, lookup, &challenges, &leaf, ledger)?;
+    }
+    for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
+        verify_table(transcript, graph, plan, place, table, &challenges, leaf, ledger)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn verify_lookup(
+    transcript: &mut Reader,
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    lookup_plan: &LookupPlan,
+    lookup: &Lookup,
+    challenges: &Challenges,
+    leaf: &LeafClaim,
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    let name = || -> String { format!("lookup '{}'", graph.nodes[lookup_plan.node as usize].name) };
+    let shape = &graph.tensor(lookup.input).shape;
+    let count = lookup_plan.leaves();
+    let (which, point) = leaf.point.split_at(axis_bits(count));
+    let one: K = split_point(shape, point).iter().zip(shape).map(|(p, &d)| ones(p, d)).product();
+
+    let columns = read_columns(transcript, lookup_plan, lookup)?;
+    enter_columns(graph, plan, lookup_plan, lookup, &columns, point, ledger)?;
+    let element = columns.element(lookup, lookup_plan, k_from_i64, one);
+    let denominators = element.rows.iter().map(|(table, entries)| challenges.denominator(tag(*table), entries, one));
+    let q: K = denominators.enumerate().map(|(i, d)| eq_index(which, i) * d).sum();
+    require(leaf.leaf.q == q, name, "the rows looked up")?;
+    require(leaf.leaf.p == ones(which, count) * one, name, "one lookup for every limb")?;
+    let inverse = k_from_i64(lookup.multiplier).try_inverse().unwrap_or_default();
+    ledger.tensor(graph, plan, lookup.input, point.to_vec(), element.scaled_input * inverse)
+}
+
+fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns<K>, Rejection> {
+    let committed = plan.value.iter().filter(|l| l.column.is_some()).count();
+    let excess = plan.excess.as_ref();
+    Ok(Columns {
+        output: lookup.output.map(|_| transcript.read()).transpose()?,
+        remainder: transcript.read_all(plan.remainder.len())?,
+        value: transcript.read_all(committed)?,
+        edges: transcript.read_all(excess.map_or(0, |e| e.edges.len()))?,
+        excess: transcript.read_all(excess.map_or(0, |e| e.limbs.len()))?,
+    })
+}
+
+/// Enters the claims on a lookup's output and columns at the point of its leaves.
+///
+/// # Errors
+/// If the ledger holds another value there.
+pub fn enter_columns(
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    lookup_plan: &LookupPlan,
+    lookup: &Lookup,
+    columns: &Columns<K>,
+    point: &[K],
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    if let (Some(tensor), Some(value)) = (lookup.output, columns.output) {
+        ledger.tensor(graph, plan, tensor, point.to_vec(), value)?;
+    }
+    let excess = lookup_plan.excess.iter();
+    let places = lookup_plan.remainder.iter().map(|l| l.column);
+    let places = places.chain(lookup_plan.value.iter().map(|l| l.column));
+    let places = places.chain(excess.clone().flat_map(|e| e.edges.iter().copied().map(Some)));
+    let places = places.chain(excess.flat_map(|e| e.limbs.iter().map(|l| l.column)));
+    let values = columns.remainder.iter().chain(&columns.value).chain(&columns.edges).chain(&columns.excess);
+    for (place, &value) in places.flatten().zip(values) {
+        ledger.column(place, point.to_vec(), value)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn verify_table(
+    transcript: &mut Reader,
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    place: usize,
+    table: &Table,
+    challenges: &Challenges,
+    leaf: LeafClaim,
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    let mut outputs = K::ZERO;
+    if let Some(tensor) = table.outputs() {
+        outputs = transcript.read()?;
+        ledger.tensor(graph, plan, tensor, leaf.point.clone(), outputs)?;
+    }
+    let shape = table.shape();
+    let one: K = split_point(&shape, &leaf.point).iter().zip(&shape).map(|(p, &d)| ones(p, d)).product();
+    let q = challenges.denominator(tag(place), &table.evaluate(&leaf.point, outputs), one);
+    require(leaf.leaf.q == q, || format!("table {place}"), "the rows of the table")?;
+    let column = plan.multiplicity(place);
+    ledger.column(column, leaf.point, -leaf.leaf.p)
+}
