@@ -1,0 +1,254 @@
+//! Sumcheck over a product of tensors that share axes: `sum_x prod_f factor_f[x restricted to its axes]`.
+//!
+//! Variables are bound from the last axis's least significant bit on. Axes are as long as they are: an odd end is
+//! paired with zero, so padding costs nothing.
+
+use super::PARALLEL_FROM;
+use p3_field::PrimeCharacteristicRing;
+use rayon::prelude::*;
+use verifier::field::K;
+
+/// A factor: a tensor over some of the joint axes, in their order.
+#[derive(Clone, Debug)]
+pub struct Factor {
+    /// Joint axes, ascending.
+    pub axes: Vec<usize>,
+    /// Row-major values.
+    pub values: Vec<K>,
+}
+
+/// The state of the sumcheck's prover.
+#[derive(Clone, Debug)]
+pub struct Product {
+    dims: Vec<usize>,
+    factors: Vec<Factor>,
+    scale: K,
+}
+
+impl Product {
+    /// `scale * sum prod factors` over joint axes of these lengths; every axis is in some factor.
+    pub fn new(dims: Vec<usize>, factors: Vec<Factor>, scale: K) -> Self {
+        Self { dims, factors, scale }
+    }
+
+    /// The axis whose last variable is bound next; `None` when all are bound.
+    fn axis(&self) -> Option<usize> {
+        self.dims.iter().rposition(|&d| d > 1)
+    }
+
+    /// Whether variables are left.
+    pub fn is_bound(&self) -> bool {
+        self.axis().is_none()
+    }
+
+    /// The round polynomial's values at 0, 2, 3, .., `degree`.
+    pub fn round(&self, degree: usize) -> Vec<K> {
+        let Some(axis) = self.axis() else { return Vec::new() };
+        let length = self.dims[axis];
+        let outer: usize = self.dims[..axis].iter().product();
+        let (rows, constants): (Vec<&Factor>, Vec<&Factor>) = self.factors.iter().partition(|f| f.axes.contains(&axis));
+        let row_of: Vec<_> = rows.iter().map(|f| Rows::new(&self.dims[..axis], &f.axes)).collect();
+        let constant_of: Vec<_> = constants.iter().map(|f| Rows::new(&self.dims[..axis], &f.axes)).collect();
+        let at_outer = |o: usize| {
+            let slices: Vec<&[K]> =
+                rows.iter().zip(&row_of).map(|(f, r)| &f.values[r.of(o) * length..][..length]).collect();
+            let constant: K = constants.iter().zip(&constant_of).map(|(f, r)| f.values[r.of(o)]).product();
+            let mut values = row_values(&slices, degree);
+            values.iter_mut().for_each(|v| *v *= constant);
+            values
+        };
+        let add = |mut a: Vec<K>, b: Vec<K>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        };
+        let zero = || vec![K::ZERO; degree];
+        let min_len = PARALLEL_FROM.div_ceil(length * degree);
+        let mut sum = (0..outer).into_par_iter().with_min_len(min_len).map(at_outer).reduce(zero, add);
+        sum.iter_mut().for_each(|s| *s *= self.scale);
+        sum
+    }
+
+    /// Binds the next variable.
+    pub fn fold(&mut self, r: K) {
+        let Some(axis) = self.axis() else { return };
+        let length = self.dims[axis];
+        for factor in self.factors.iter_mut().filter(|f| f.axes.contains(&axis)) {
+            factor.values = fold_rows(&factor.values, length, r);
+        }
+        self.dims[axis] = length.div_ceil(2);
+    }
+
+    /// The factors' values once all variables are bound.
+    pub fn finish(self) -> Vec<K> {
+        self.factors.into_iter().map(|f| f.values[0]).collect()
+    }
+}
+
+/// Where a factor's row starts for an outer index: a projection of mixed-radix digits.
+struct Rows {
+    /// For each outer axis of the factor: divisor, length, stride.
+    digits: Vec<(usize, usize, usize)>,
+    /// The factor has all outer axes: rows are in the outer order.
+    whole: bool,
+}
+
+impl Rows {
+    fn new(outer: &[usize], axes: &[usize]) -> Self {
+        let mut digits = Vec::new();
+        let (mut divisor, mut stride) = (1, 1);
+        for (axis, &d) in outer.iter().enumerate().rev() {
+            if axes.contains(&axis) {
+                digits.push((divisor, d, stride));
+                stride *= d;
+            }
+            divisor *= d;
+        }
+        Self { digits, whole: stride == divisor }
+    }
+
+    fn of(&self, outer: usize) -> usize {
+        if self.whole {
+            return outer;
+        }
+        self.digits.iter().map(|&(divisor, length, stride)| outer / divisor % length * stride).sum()
+    }
+}
+
+/// `values[2i] + r * (values[2i+1] - values[2i])` in every row of this length; an odd end is paired with zero.
+pub(super) fn fold_rows(values: &[K], length: usize, r: K) -> Vec<K> {
+    let half = length.div_ceil(2);
+    let mut out = vec![K::ZERO; values.len() / length * half];
+    let rows = out.par_chunks_mut(half).zip(values.par_chunks(length));
+    rows.with_min_len(PARALLEL_FROM.div_ceil(length)).for_each(|(out, row)| {
+        let fold = |(out, pair): (&mut K, &[K])| {
+            *out = match *pair {
+                [lo, hi] => lo + r * (hi - lo),
+                [lo] => lo - r * lo,
+                _ => K::ZERO,
+            };
+        };
+        out.par_iter_mut().zip(row.par_chunks(2)).with_min_len(PARALLEL_FROM).for_each(fold);
+    });
+    out
+}
+
+/// `sum over pairs of prod_f (lo_f + x (hi_f - lo_f))` at `x` = 0, 2, .., degree.
+fn row_values(rows: &[&[K]], degree: usize) -> Vec<K> {
+    let pairs = rows[0].len().div_ceil(2);
+    let chunk = PARALLEL_FROM;
+    let partial = |c: usize| {
+        let range = c * chunk..pairs.min((c + 1) * chunk);
+        match rows {
+            [a] => linear(a, range, degree),
+            [a, b] => quadratic(a, b, range, degree),
+            _ => general(rows, range, degree),
+        }
+    };
+    let add = |mut a: Vec<K>, b: Vec<K>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    (0..pairs.div_ceil(chunk)).into_par_iter().map(partial).reduce(|| vec![K::ZERO; degree], add)
+}
+
+fn pair(row: &[K], i: usize) -> (K, K) {
+    (row[2 * i], row.get(2 * i + 1).copied().unwrap_or(K::ZERO))
+}
+
+/// Values at 0, 2, 3, .. of `c0 + c1 x + c2 x^2`.
+fn values_of(c: [K; 3], degree: usize) -> Vec<K> {
+    let at = |x: usize| c[0] + K::from_usize(x) * (c[1] + K::from_usize(x) * c[2]);
+    core::iter::once(c[0]).chain((2..=degree).map(at)).collect()
+}
+
+fn linear(a: &[K], range: core::ops::Range<usize>, degree: usize) -> Vec<K> {
+    let (lo, hi) = range.map(|i| pair(a, i)).fold((K::ZERO, K::ZERO), |(s, t), (lo, hi)| (s + lo, t + hi));
+    values_of([lo, hi - lo, K::ZERO], degree)
+}
+
+fn quadratic(a: &[K], b: &[K], range: core::ops::Range<usize>, degree: usize) -> Vec<K> {
+    let mut sums = [K::ZERO; 3];
+    for i in range {
+        let ((a0, a1), (b0, b1)) = (pair(a, i), pair(b, i));
+        sums[0] += a0 * b0;
+        sums[1] += a1 * b1;
+        sums[2] += (a1 - a0) * (b1 - b0);
+    }
+    let [zero, one, top] = sums;
+    values_of([zero, one - zero - top, top], degree)
+}
+
+fn general(rows: &[&[K]], range: core::ops::Range<usize>, degree: usize) -> Vec<K> {
+    let mut sums = vec![K::ZERO; degree];
+    for i in range {
+        let mut products = vec![K::ONE; degree];
+        for row in rows {
+            let (lo, hi) = pair(row, i);
+            let step = hi - lo;
+            let mut value = lo;
+            products[0] *= value;
+            value += step;
+            for product in &mut products[1..] {
+                value += step;
+                *product *= value;
+            }
+        }
+        sums.iter_mut().zip(products).for_each(|(s, p)| *s += p);
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verifier::argument::sumcheck::evaluate_round;
+    use verifier::multilinear::axis_bits;
+
+    fn element(i: usize) -> K {
+        K::from_usize(i * i + 3).exp_u64(7)
+    }
+
+    /// Sums the product over all joint indices, the slow way.
+    fn total(product: &Product) -> K {
+        let outer: usize = product.dims.iter().product();
+        let sum: K = (0..outer)
+            .map(|o| -> K {
+                product.factors.iter().map(|f| f.values[Rows::new(&product.dims, &f.axes).of(o)]).product()
+            })
+            .sum();
+        product.scale * sum
+    }
+
+    #[test]
+    fn every_round_sums_to_the_claim_and_folds_to_the_next() {
+        let dims = vec![3, 1, 6, 5];
+        for axes in
+            [vec![vec![0, 1, 2, 3]], vec![vec![0, 3], vec![2, 3]], vec![vec![0, 1], vec![2], vec![1, 2, 3], vec![3]]]
+        {
+            let factors: Vec<Factor> = axes
+                .into_iter()
+                .map(|axes: Vec<usize>| {
+                    let len: usize = axes.iter().map(|&a| dims[a]).product();
+                    Factor { values: (0..len).map(|i| element(i + axes.len() * 100)).collect(), axes }
+                })
+                .collect();
+            let degree = factors.len();
+            // Axes that no factor has would be summed as ones: give each an owner.
+            let dims: Vec<usize> =
+                (0..4).map(|a| if factors.iter().any(|f| f.axes.contains(&a)) { dims[a] } else { 1 }).collect();
+            let variables: usize = dims.iter().map(|&d| axis_bits(d)).sum();
+            let mut product = Product::new(dims, factors, element(9));
+            let mut claim = total(&product);
+            for round in 0..variables {
+                let message = product.round(degree);
+                let r = element(round + 50);
+                claim = evaluate_round(&message, claim, r);
+                product.fold(r);
+                assert_eq!(total(&product), claim, "round {round}");
+            }
+            assert!(product.is_bound());
+            let scale = product.scale;
+            assert_eq!(product.finish().into_iter().product::<K>() * scale, claim);
+        }
+    }
+}
