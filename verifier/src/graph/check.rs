@@ -12,8 +12,8 @@ use thiserror::Error;
 pub const MAX_MAGNITUDE: i64 = 1 << 62;
 /// Largest magnitude before the shift of a lookup that saturates: room for the widened top limb of its excess.
 const MAX_SATURATING: i64 = 1 << 57;
-/// Longest tensor: `2^40` elements.
-const MAX_ELEMENTS: usize = 1 << 40;
+/// Longest tensor: `2^30` elements, so that its indices fit a 32-bit machine and it fits one commitment.
+const MAX_ELEMENTS: usize = 1 << 30;
 
 /// A graph that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
