@@ -36,7 +36,16 @@ impl Product {
         self.dims.iter().rposition(|&d| d > 1)
     }
 
-    /// Whether variables are left.
+    /// The sum itself.
+    pub fn total(&self) -> K {
+        let joint: usize = self.dims.iter().product();
+        let rows: Vec<_> = self.factors.iter().map(|f| Rows::new(&self.dims, &f.axes)).collect();
+        let at = |i: usize| -> K { self.factors.iter().zip(&rows).map(|(f, r)| f.values[r.of(i)]).product() };
+        let sum: K = (0..joint).into_par_iter().with_min_len(PARALLEL_FROM).map(at).sum();
+        self.scale * sum
+    }
+
+    /// Whether all variables are bound.
     pub fn is_bound(&self) -> bool {
         self.axis().is_none()
     }
@@ -208,17 +217,6 @@ mod tests {
         K::from_usize(i * i + 3).exp_u64(7)
     }
 
-    /// Sums the product over all joint indices, the slow way.
-    fn total(product: &Product) -> K {
-        let outer: usize = product.dims.iter().product();
-        let sum: K = (0..outer)
-            .map(|o| -> K {
-                product.factors.iter().map(|f| f.values[Rows::new(&product.dims, &f.axes).of(o)]).product()
-            })
-            .sum();
-        product.scale * sum
-    }
-
     #[test]
     fn every_round_sums_to_the_claim_and_folds_to_the_next() {
         let dims = vec![3, 1, 6, 5];
@@ -238,13 +236,13 @@ mod tests {
                 (0..4).map(|a| if factors.iter().any(|f| f.axes.contains(&a)) { dims[a] } else { 1 }).collect();
             let variables: usize = dims.iter().map(|&d| axis_bits(d)).sum();
             let mut product = Product::new(dims, factors, element(9));
-            let mut claim = total(&product);
+            let mut claim = product.total();
             for round in 0..variables {
                 let message = product.round(degree);
                 let r = element(round + 50);
                 claim = evaluate_round(&message, claim, r);
                 product.fold(r);
-                assert_eq!(total(&product), claim, "round {round}");
+                assert_eq!(product.total(), claim, "round {round}");
             }
             assert!(product.is_bound());
             let scale = product.scale;

@@ -169,8 +169,24 @@ fn verify_lookup(
     let q: K = denominators.enumerate().map(|(i, d)| eq_index(which, i) * d).sum();
     require(leaf.leaf.q == q, name, "the rows looked up")?;
     require(leaf.leaf.p == ones(which, count) * one, name, "one lookup for every limb")?;
+    enter_input(graph, plan, lookup, point, element.scaled_input, ledger)
+}
+
+/// Enters the claim on a lookup's input that follows from its columns.
+///
+/// # Errors
+/// If the ledger holds another value there.
+pub fn enter_input(
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    lookup: &Lookup,
+    point: &[K],
+    scaled_input: K,
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    // The multiplier of a checked graph is positive and far below the modulus.
     let inverse = k_from_i64(lookup.multiplier).try_inverse().unwrap_or_default();
-    ledger.tensor(graph, plan, lookup.input, point.to_vec(), element.scaled_input * inverse)
+    ledger.tensor(graph, plan, lookup.input, point.to_vec(), scaled_input * inverse)
 }
 
 fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns<K>, Rejection> {

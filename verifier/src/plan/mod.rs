@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 pub use lookup::{Excess, Limb, LookupPlan};
-pub use table::Table;
+pub use table::{Table, edge};
 
 /// Who holds a tensor's values, and so who settles a claim on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

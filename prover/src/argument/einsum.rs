@@ -1,0 +1,96 @@
+//! See `verifier::argument::einsum`.
+
+use super::{sumcheck, tensor};
+use crate::Values;
+use crate::values::held;
+use kernels::cpu::{Factor, Product};
+use p3_field::{Field, PrimeCharacteristicRing};
+use verifier::argument::Rejection;
+use verifier::argument::einsum::{TermLabels, final_points, label_points};
+use verifier::argument::ledger::{Ledger, PointValue};
+use verifier::argument::view::outer_product;
+use verifier::field::{K, k_from_i64};
+use verifier::graph::{Einsum, Graph, Term};
+use verifier::multilinear::eq_table;
+use verifier::plan::SubgraphPlan;
+use verifier::transcript::Writer;
+
+/// Proves a claim on the einsum's output and enters the claims on its operands.
+///
+/// # Errors
+/// If the values contradict each other.
+pub fn prove(
+    transcript: &mut Writer,
+    graph: &Graph,
+    plan: &SubgraphPlan,
+    values: &Values,
+    einsum: &Einsum,
+    claim: &PointValue,
+    ledger: &mut Ledger,
+) -> Result<(), Rejection> {
+    let points = label_points(einsum, &claim.point);
+    let mut known = K::ZERO;
+    let mut open = Vec::new();
+    for term in &einsum.terms {
+        let labels = TermLabels::new(einsum, term);
+        if term.operands.is_empty() {
+            known += k_from_i64(term.coefficient) * labels.ones(einsum, &points);
+        } else {
+            open.push((term, product(graph, values, einsum, term, &labels, &points), labels));
+        }
+    }
+    match open.as_slice() {
+        // A single value follows from the claim.
+        [(term, ..)] => {
+            let inverse = k_from_i64(term.coefficient).try_inverse().unwrap_or_default();
+            transcript.write((claim.value - known) * inverse);
+        }
+        _ => transcript.write_all(&open.iter().map(|(_, product, _)| product.total()).collect::<Vec<_>>()),
+    }
+    for (term, product, labels) in open {
+        let (reduced, mut ends) = sumcheck::prove(transcript, product, labels.degree(term));
+        ends.truncate(term.operands.len());
+        transcript.write_all(&ends);
+        let points = final_points(einsum, &labels, &points, &reduced);
+        for (operand, value) in term.operands.iter().zip(ends) {
+            let point = operand.labels.iter().flat_map(|&l| points.of_label[l as usize].iter().copied()).collect();
+            ledger.tensor(graph, plan, operand.tensor, point, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// The term as a product over its summed labels: the operands, then `eq` of the batch labels.
+fn product(
+    graph: &Graph,
+    values: &Values,
+    einsum: &Einsum,
+    term: &Term,
+    labels: &TermLabels,
+    points: &[Vec<K>],
+) -> Product {
+    let place = |label: u8| labels.summed.iter().position(|&l| l == label);
+    let mut factors: Vec<Factor> = term
+        .operands
+        .iter()
+        .map(|operand| {
+            let shape = &graph.tensor(operand.tensor).shape;
+            let binding: Vec<Option<&[K]>> =
+                operand.labels.iter().map(|&l| place(l).is_none().then(|| points[l as usize].as_slice())).collect();
+            let bound = tensor::bind(held(values, operand.tensor), shape, &binding);
+            // Operand axes in the order of the joint axes.
+            let mut order: Vec<(usize, usize)> =
+                operand.labels.iter().enumerate().filter_map(|(axis, &l)| place(l).map(|p| (p, axis))).collect();
+            order.sort_unstable();
+            let (axes, order): (Vec<usize>, Vec<usize>) = order.into_iter().unzip();
+            Factor { axes, values: bound.into_order(&order) }
+        })
+        .collect();
+    if labels.batch > 0 {
+        let batch = &labels.summed[..labels.batch];
+        let tables = batch.iter().map(|&l| eq_table(&points[l as usize], einsum.dims[l as usize]));
+        factors.push(Factor { axes: (0..labels.batch).collect(), values: outer_product(tables) });
+    }
+    let dims = labels.summed.iter().map(|&l| einsum.dims[l as usize]).collect();
+    Product::new(dims, factors, labels.ones(einsum, points))
+}

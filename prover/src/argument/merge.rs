@@ -1,0 +1,39 @@
+//! See `verifier::argument::merge`.
+
+use super::sumcheck;
+use kernels::Ints;
+use kernels::cpu::{Factor, Product, lift};
+use p3_field::PrimeCharacteristicRing;
+use verifier::argument::ledger::PointValue;
+use verifier::argument::merge::DEGREE;
+use verifier::argument::view::outer_product;
+use verifier::field::K;
+use verifier::graph::Tensor;
+use verifier::multilinear::{eq_table, split_point};
+use verifier::transcript::{Transcript, Writer};
+
+/// Reduces the claims to one; one claim stays as it is. `None` if there are none.
+pub fn prove(
+    transcript: &mut Writer,
+    tensor: &Tensor,
+    values: &Ints,
+    mut claims: Vec<PointValue>,
+) -> Option<PointValue> {
+    if claims.len() <= 1 {
+        return claims.pop();
+    }
+    let c = transcript.challenge();
+    let mut weights = vec![K::ZERO; tensor.len()];
+    let mut power = K::ONE;
+    for claim in &claims {
+        let tables =
+            split_point(&tensor.shape, &claim.point).into_iter().zip(&tensor.shape).map(|(p, &d)| eq_table(p, d));
+        weights.iter_mut().zip(outer_product(tables)).for_each(|(w, e)| *w += power * e);
+        power *= c;
+    }
+    let axes: Vec<usize> = (0..tensor.shape.len()).collect();
+    let factors = [lift(values), weights].map(|values| Factor { axes: axes.clone(), values });
+    let (point, ends) = sumcheck::prove(transcript, Product::new(tensor.shape.clone(), factors.into(), K::ONE), DEGREE);
+    transcript.write(ends[0]);
+    Some(PointValue { point, value: ends[0] })
+}

@@ -1,0 +1,10 @@
+//! The prover's side of `verifier::argument`: one file for each protocol, under the same name.
+
+pub mod einsum;
+pub mod logup;
+pub mod lookup;
+pub mod merge;
+pub mod subgraph;
+pub mod sumcheck;
+mod tensor;
+pub mod view;
