@@ -1,5 +1,8 @@
 //! Integer vectors in the narrowest type that holds them: weights and activations stay small until the first fold.
 
+// `with_ints!` expands to one arm per width; the widening is idle in the widest.
+#![allow(clippy::useless_conversion)]
+
 use serde::{Deserialize, Serialize};
 
 /// Integers of one width.

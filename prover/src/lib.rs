@@ -2,6 +2,7 @@
 
 pub mod argument;
 mod columns;
+pub mod commitment;
 mod values;
 
 pub use columns::{LookupColumns, Witness};

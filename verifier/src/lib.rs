@@ -7,9 +7,11 @@
 extern crate alloc;
 
 pub mod argument;
+pub mod commitment;
 pub mod field;
 pub mod graph;
 pub mod key;
 pub mod multilinear;
 pub mod plan;
+pub mod soundness;
 pub mod transcript;

@@ -1,0 +1,45 @@
+//! `p3-whir`'s own prover: what the prover over a device is compared with, byte for byte and in time.
+
+use p3_commit::MultilinearPcs;
+use p3_matrix::dense::RowMajorMatrix;
+use p3_multilinear_util::point::Point;
+use p3_sumcheck::PrescribedPointPcs;
+use p3_sumcheck::layout::{Layout, SuffixProver, Table};
+use verifier::commitment::{Parameters, Pcs};
+use verifier::field::{F, K};
+use verifier::transcript::{Challenger, Digest, Transcript, Writer};
+
+type ProverData = <Pcs as MultilinearPcs<K, Challenger>>::ProverData;
+
+/// Encodes and hashes `2^m` cells.
+pub fn commit(packed: &[F], parameters: &Parameters) -> (Digest, ProverData) {
+    let table = Table::new(RowMajorMatrix::new(packed.to_vec(), packed.len()));
+    let folding = parameters.config().round_folding_factor(0);
+    let witness = <SuffixProver<F, K> as Layout<F, K>>::new_witness(vec![table], folding);
+    // `commit` binds the root; whoever calls this binds it himself.
+    let mut unused = Challenger::new(b"");
+    let (cap, data) = MultilinearPcs::<K, Challenger>::commit(parameters.pcs(), witness, &mut unused)
+        .expect("the parameters fit the polynomial");
+    (cap[0], data)
+}
+
+/// The root alone.
+pub fn root(packed: &[F]) -> Digest {
+    let parameters = Parameters::new(packed.len().ilog2() as usize, 1, 100).expect("parameters exist");
+    commit(packed, &parameters).0
+}
+
+/// The encoded opening at full points.
+pub fn open(packed: &[F], parameters: &Parameters, points: &[Vec<K>], transcript: &mut Writer) -> Vec<u8> {
+    let (_, data) = commit(packed, parameters);
+    let points: Vec<_> = points.iter().cloned().map(Point::new).collect();
+    let proof = PrescribedPointPcs::<K, Challenger>::open_at(
+        parameters.pcs(),
+        data,
+        parameters.protocol(),
+        &points,
+        transcript.challenger(),
+    )
+    .expect("the parameters fit the points");
+    postcard::to_allocvec(&proof).expect("a proof is plain data")
+}
