@@ -3,10 +3,9 @@
 //! Cells are zigzag variable-length integers in packed order, so small values take one byte.
 
 use crate::field::{F, K, from_i64};
+use crate::multilinear::eq_table;
 use crate::transcript::Digest;
-use alloc::vec;
 use alloc::vec::Vec;
-use p3_field::PrimeCharacteristicRing;
 
 /// The cells as bytes.
 pub fn encode(cells: &[i64]) -> Vec<u8> {
@@ -58,9 +57,5 @@ pub fn digest(bytes: &[u8]) -> Digest {
 
 /// The multilinear extension of `2^n` cells at a point of `n` coordinates, the most significant bit's first.
 pub(super) fn evaluate(cells: &[F], point: &[K]) -> K {
-    let mut eq = vec![K::ONE];
-    for &x in point {
-        eq = eq.iter().flat_map(|&e| [e - e * x, e * x]).collect();
-    }
-    eq.into_iter().zip(cells).map(|(e, &cell)| e * cell).sum()
+    eq_table(point, cells.len()).into_iter().zip(cells).map(|(e, &cell)| e * cell).sum()
 }

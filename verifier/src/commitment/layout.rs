@@ -4,7 +4,8 @@
 //! `T~(r) = sum_b c_b * packed~(offset bits of b ++ r_b)`, `c_b` = eq of the block's leading index bits, `r_b` = the rest of `r`.
 
 use super::{Claim, OpeningError};
-use crate::field::K;
+use crate::field::{K, K_BYTES, k_to_bytes};
+use crate::multilinear::{axis_bits, eq_index, num_variables};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -72,11 +73,6 @@ pub struct Opening {
     pub sums: Vec<Vec<Term>>,
 }
 
-/// Coordinates of an axis of length `d`.
-fn axis_variables(d: usize) -> usize {
-    d.checked_sub(1).map_or(0, |last| (usize::BITS - last.leading_zeros()) as usize)
-}
-
 /// The powers of two of `d`, from the high end.
 fn axis_blocks(d: usize) -> Vec<AxisBlock> {
     let mut start = 0;
@@ -117,7 +113,7 @@ impl Layout {
             cells += 1 << block.num_variables;
             blocks_of[block.tensor].push(index);
         }
-        Self { shapes: shapes.to_vec(), blocks, blocks_of, cells, num_variables: axis_variables(cells) }
+        Self { shapes: shapes.to_vec(), blocks, blocks_of, cells, num_variables: axis_bits(cells) }
     }
 
     /// The tensors' shapes.
@@ -158,7 +154,7 @@ impl Layout {
 
     /// Coordinates of a point of tensor `tensor`.
     pub fn point_len(&self, tensor: usize) -> usize {
-        self.shapes[tensor].iter().map(|&d| axis_variables(d)).sum()
+        num_variables(&self.shapes[tensor])
     }
 
     /// The block openings that the claims need; identical ones appear once.
@@ -166,7 +162,7 @@ impl Layout {
     /// # Errors
     /// If a claim does not fit the layout.
     pub fn opening(&self, claims: &[Claim]) -> Result<Opening, OpeningError> {
-        let mut index: BTreeMap<(usize, Vec<[u8; crate::field::K_BYTES]>), usize> = BTreeMap::new();
+        let mut index: BTreeMap<(usize, Vec<[u8; K_BYTES]>), usize> = BTreeMap::new();
         let mut opening = Opening { points: Vec::new(), sums: Vec::with_capacity(claims.len()) };
         for &Claim { tensor, ref point, .. } in claims {
             let shape =
@@ -178,7 +174,7 @@ impl Layout {
             let mut sum = Vec::with_capacity(self.blocks_of[tensor].len());
             for &block in &self.blocks_of[tensor] {
                 let (weight, local) = restrict(shape, &self.blocks[block].axes, point);
-                let key = (block, local.iter().map(|&x| crate::field::k_to_bytes(x)).collect());
+                let key = (block, local.iter().map(|&x| k_to_bytes(x)).collect());
                 let next = opening.points.len();
                 let point = *index.entry(key).or_insert(next);
                 if point == next {
@@ -215,11 +211,9 @@ impl Opening {
 fn restrict(shape: &[usize], axes: &[AxisBlock], mut point: &[K]) -> (K, Vec<K>) {
     let (mut weight, mut local) = (K::ONE, Vec::new());
     for (&d, axis) in shape.iter().zip(axes) {
-        let (coordinates, rest) = point.split_at(axis_variables(d));
+        let (coordinates, rest) = point.split_at(axis_bits(d));
         let (leading, trailing) = coordinates.split_at(coordinates.len() - axis.log_len);
-        for (&x, bit) in leading.iter().rev().zip(axis.log_len..) {
-            weight *= if axis.start >> bit & 1 == 1 { x } else { K::ONE - x };
-        }
+        weight *= eq_index(leading, axis.start >> axis.log_len);
         local.extend_from_slice(trailing);
         point = rest;
     }
