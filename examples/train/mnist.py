@@ -75,12 +75,20 @@ def accuracy(model: Path, data: Path) -> float:
     return float(np.mean(answers == labels))
 
 
+def write_png(path: Path, image: np.ndarray) -> None:
+    """`image` [1, 28, 28] in 0..1 as 8-bit grey."""
+    Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(path)
+
+
 def write_samples(folder: Path, data: Path, count: int) -> None:
-    """The first `count` test images: a PNG to look at and the JSON that a ProofJob names, `digit-INDEX-LABEL.*`."""
+    """What a ProofJob names: the first `count` test images, `digit-INDEX-LABEL`, as PNG and as JSON, and the first
+    training image of every digit, `calibration-LABEL.png`."""
     images, labels = load(data, "t10k")
     for index in range(count):
         path = folder / f"digit-{index}-{labels[index]}"
-        pixels = images[index, 0]
-        Image.fromarray((pixels * 255).round().astype(np.uint8)).save(path.with_suffix(".png"))
-        flat = [round(float(v), 6) for v in pixels.flatten()]
+        write_png(path.with_suffix(".png"), images[index])
+        flat = [round(float(v), 6) for v in images[index].flatten()]
         path.with_suffix(".json").write_text(json.dumps({"input_data": [flat]}) + "\n")
+    images, labels = load(data, "train")
+    for digit in range(10):
+        write_png(folder / f"calibration-{digit}.png", images[labels == digit][0])
