@@ -1,9 +1,17 @@
 //! Proving: witnesses, arguments, openings and their aggregation, over a device. No files, no network.
 
+mod aggregate;
 pub mod argument;
+mod boundary;
 mod columns;
 pub mod commitment;
+mod prove;
+mod setup;
 mod values;
 
+pub use aggregate::{AggregateError, aggregate};
+pub use boundary::{Boundary, MissingTensor, commit_boundary};
 pub use columns::{LookupColumns, Witness};
+pub use prove::{ProveError, prove, prove_witness};
+pub use setup::{SetupError, Weights, setup};
 pub use values::Values;

@@ -13,5 +13,10 @@ pub mod graph;
 pub mod key;
 pub mod multilinear;
 pub mod plan;
+pub mod proof;
 pub mod soundness;
+pub mod statement;
 pub mod transcript;
+mod verify;
+
+pub use verify::*;

@@ -27,24 +27,9 @@ impl ErrorTerm {
         Self { name: name.into(), source, bits }
     }
 
-    /// `numerator / |K|`: a nonzero polynomial of that total degree vanishes at a random point.
-    fn over_field(name: impl Into<String>, source: &'static str, numerator: usize) -> Self {
-        Self::new(name, source, LOG2_K - libm::log2(numerator.max(1) as f64))
-    }
-
-    /// A sumcheck of `rounds` rounds of degree at most `degree`.
-    pub fn sumcheck(name: impl Into<String>, degree: usize, rounds: usize) -> Self {
-        Self::over_field(name, "Lund, Fortnow, Karloff, Nisan 1992", degree.saturating_mul(rounds))
-    }
-
-    /// A multilinear identity in `variables` variables tested at a random point.
-    pub fn multilinear(name: impl Into<String>, variables: usize) -> Self {
-        Self::over_field(name, "Schwartz 1980, Zippel 1979", variables)
-    }
-
-    /// `claims` claims batched with the powers of one challenge.
-    pub fn batching(name: impl Into<String>, claims: usize) -> Self {
-        Self::over_field(name, "Schwartz 1980, Zippel 1979", claims.saturating_sub(1))
+    /// `degree / |K|`: non-zero polynomials, of degrees that sum to `degree`, vanish at random points.
+    pub fn schwartz_zippel(name: impl Into<String>, degree: u64) -> Self {
+        Self::new(name, "Schwartz 1980, Zippel 1979", LOG2_K - libm::log2(degree.max(1) as f64))
     }
 
     /// The term when the prover may choose among `2^log2_candidates` committed polynomials after the challenge.

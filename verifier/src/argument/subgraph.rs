@@ -41,6 +41,7 @@ pub fn verify(transcript: &mut Reader, key: &ModelKey, subgraph: u32) -> Result<
     let mut definitions: Vec<(TensorId, PointValue)> = Vec::new();
     for &tensor in &plan.definitions {
         let point = transcript.challenges(num_variables(&graph.tensor(tensor).shape));
+        transcript.charge("definitions", point.len());
         let claim = PointValue { point, value: transcript.read()? };
         ledger.tensor(graph, plan, tensor, claim.point.clone(), claim.value)?;
         definitions.push((tensor, claim));

@@ -6,6 +6,7 @@
 mod challenger;
 
 use crate::field::{F, K, K_BYTES, k_from_bytes, k_to_bytes};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 pub use challenger::Challenger;
 use p3_challenger::{CanObserve, FieldChallenger};
@@ -111,12 +112,13 @@ impl Transcript for Writer {
 pub struct Reader<'a> {
     challenger: Challenger,
     rest: &'a [u8],
+    charged: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `proof` in the domain `name`.
     pub fn new(name: &str, proof: &'a [u8]) -> Self {
-        Self { challenger: Challenger::new(name.as_bytes()), rest: proof }
+        Self { challenger: Challenger::new(name.as_bytes()), rest: proof, charged: BTreeMap::new() }
     }
 
     fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], ReadError> {
@@ -166,6 +168,17 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(ReadError::TooShort)?;
         self.rest = rest;
         Ok(head)
+    }
+
+    /// Notes that a false claim passes this part of the argument with probability `degree / |K|` at most: the degree of a
+    /// polynomial, non-zero for a false claim, that a challenge must be a root of.
+    pub fn charge(&mut self, name: &'static str, degree: usize) {
+        *self.charged.entry(name).or_default() += degree as u64;
+    }
+
+    /// The sums of all charged degrees, by name.
+    pub fn charged(&self) -> Vec<(&'static str, u64)> {
+        self.charged.iter().map(|(&name, &degree)| (name, degree)).collect()
     }
 
     /// Ends the proof.

@@ -1,0 +1,51 @@
+//! The boundary: every tensor that crosses between subgraphs, under one commitment.
+
+use crate::Values;
+use crate::commitment::{Committed, commit};
+use kernels::{Device, Ints};
+use serde::{Deserialize, Serialize};
+use verifier::boundary_layout;
+use verifier::key::ModelKey;
+use verifier::transcript::Digest;
+
+/// The boundary tensors of one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boundary {
+    /// Their commitment; `None` if the partition has no boundary.
+    pub root: Option<Digest>,
+    /// Their values, in the plan's order.
+    pub tensors: Vec<Ints>,
+}
+
+/// A boundary tensor without values.
+#[derive(Debug, thiserror::Error)]
+#[error("boundary tensor '{0}' has no values: run the whole graph first")]
+pub struct MissingTensor(pub String);
+
+/// Commits the boundary tensors of an executed graph.
+///
+/// # Errors
+/// If a boundary tensor has no values.
+pub fn commit_boundary<D: Device>(device: &D, key: &ModelKey, values: &Values) -> Result<Boundary, MissingTensor> {
+    let held = key.plan().boundary.iter().map(|t| {
+        let name = || MissingTensor(key.graph().tensor(*t).name.clone());
+        values.get(t.index()).and_then(|v| v.clone()).ok_or_else(name)
+    });
+    let mut boundary = Boundary { root: None, tensors: held.collect::<Result<_, _>>()? };
+    boundary.root = boundary.committed(device, key).map(|c| c.root);
+    Ok(boundary)
+}
+
+impl Boundary {
+    pub(crate) fn committed<D: Device>(&self, device: &D, key: &ModelKey) -> Option<Committed> {
+        (!self.tensors.is_empty()).then(|| commit(device, &boundary_layout(key), &self.tensors))
+    }
+
+    /// Whether the tensors have the shapes and the root that they should: a stored boundary may be anybody's.
+    pub fn is_consistent<D: Device>(&self, device: &D, key: &ModelKey) -> bool {
+        let shapes = key.plan().boundary_shapes(key.graph());
+        self.tensors.len() == shapes.len()
+            && self.tensors.iter().zip(&shapes).all(|(t, shape)| t.len() == shape.iter().product::<usize>())
+            && self.committed(device, key).map(|c| c.root) == self.root
+    }
+}

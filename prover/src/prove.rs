@@ -1,0 +1,106 @@
+//! Proving one subgraph: values, witness, argument, openings.
+
+use crate::argument::subgraph;
+use crate::commitment::{OpenError, commit, open};
+use crate::{Values, Witness};
+use kernels::{Device, Ints};
+use thiserror::Error;
+use verifier::argument::Rejection;
+use verifier::argument::subgraph::{DOMAIN, begin};
+use verifier::commitment::Layout;
+use verifier::graph::TensorId;
+use verifier::key::ModelKey;
+use verifier::transcript::{Digest, Writer};
+use verifier::{opening_target, placed, weight_layout};
+
+/// Why a subgraph cannot be proved.
+#[derive(Debug, Error)]
+pub enum ProveError {
+    /// No such subgraph.
+    #[error("there is no subgraph {index}: the partition has {count}")]
+    Subgraph {
+        /// Asked for.
+        index: u32,
+        /// In the partition.
+        count: usize,
+    },
+    /// A tensor of the subgraph has no values, or the wrong number.
+    #[error("tensor '{0}' of the subgraph has no values of its shape")]
+    Missing(String),
+    /// The values contradict each other.
+    #[error("the values are not a run of the model: {0}")]
+    Values(#[from] Rejection),
+    /// An opening cannot be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Proves one subgraph from the values of all its tensors.
+///
+/// # Errors
+/// If values are missing or contradict each other. Values that break the relation without contradiction give a proof that
+/// no verifier accepts.
+pub fn prove<D: Device>(
+    device: &D,
+    key: &ModelKey,
+    statement: Digest,
+    boundary: Option<Digest>,
+    index: u32,
+    values: &Values,
+) -> Result<Vec<u8>, ProveError> {
+    let plan = check(key, index, values)?;
+    let witness = Witness::new(key.graph(), plan, values);
+    prove_witness(device, key, statement, boundary, index, values, &witness)
+}
+
+/// As [`prove`], with the witness given.
+///
+/// # Errors
+/// As [`prove`].
+pub fn prove_witness<D: Device>(
+    device: &D,
+    key: &ModelKey,
+    statement: Digest,
+    boundary: Option<Digest>,
+    index: u32,
+    values: &Values,
+    witness: &Witness,
+) -> Result<Vec<u8>, ProveError> {
+    let plan = check(key, index, values)?;
+    let mut transcript = Writer::new(DOMAIN);
+    begin(&mut transcript, key, statement, boundary, index);
+    let witness_layout = Layout::new(&plan.column_shapes);
+    let committed = (!plan.columns.is_empty())
+        .then(|| commit(device, &witness_layout, &witness.columns(plan, values)))
+        .inspect(|c| transcript.write_digest(c.root));
+    let ledger = subgraph::prove(&mut transcript, key, index, values, witness)?;
+    let target = opening_target(key);
+    if !plan.weights.is_empty() {
+        let layout = weight_layout(key, index);
+        let weights: Vec<Ints> = plan.weights.iter().filter_map(|t| values[t.index()].clone()).collect();
+        let committed = commit(device, &layout, &weights);
+        open(device, &committed, &layout, &placed(&ledger.weights), target, &mut transcript)?;
+    }
+    if let Some(committed) = committed {
+        open(device, &committed, &witness_layout, &placed(&ledger.witness), target, &mut transcript)?;
+    }
+    Ok(transcript.finish())
+}
+
+/// Checks that every tensor that the subgraph touches has values of its shape.
+fn check<'a>(key: &'a ModelKey, index: u32, values: &Values) -> Result<&'a verifier::plan::SubgraphPlan, ProveError> {
+    let count = key.plan().subgraphs.len();
+    let plan = key.plan().subgraphs.get(index as usize).ok_or(ProveError::Subgraph { index, count })?;
+    let graph = key.graph();
+    let tensors = plan.nodes.iter().flat_map(|&n| {
+        let op = &graph.nodes[n as usize].op;
+        op.inputs().into_iter().chain(op.output())
+    });
+    for tensor in tensors {
+        let held = |t: TensorId| values.get(t.index()).and_then(Option::as_ref).map(Ints::len);
+        if held(tensor) != Some(graph.tensor(tensor).len()) {
+            return Err(ProveError::Missing(graph.tensor(tensor).name.clone()));
+        }
+    }
+    Ok(plan)
+}
