@@ -2,7 +2,7 @@
 
 use kernels::{Cpu, Ints};
 use p3_field::PrimeCharacteristicRing;
-use proofmill_prover::commitment::{commit, open};
+use prover::commitment::{commit, open};
 use verifier::commitment::{Claim, Layout, OpeningError, verify};
 use verifier::field::{K, k_from_i64};
 use verifier::transcript::{Reader, Transcript, Writer};

@@ -79,6 +79,31 @@ pub fn ones(point: &[K], d: usize) -> K {
     sum
 }
 
+/// `sum_{i < d} eq(a, bits(i)) eq(b, bits(i))`: the extension at `b` of an axis that holds `eq(a, .)`; `eq(a, b)` if the
+/// axis is a full power of two.
+pub fn eq_below(a: &[K], b: &[K], d: usize) -> K {
+    if d >= 1 << a.len() {
+        return eq(a, b);
+    }
+    let weights: Vec<(K, K)> = a.iter().zip(b).map(|(&x, &y)| ((K::ONE - x) * (K::ONE - y), x * y)).collect();
+    // Below d: agree with d above some bit of d that is 1, have 0 there, and anything after.
+    let mut after = vec![K::ONE];
+    for (zero, one) in weights.iter().rev() {
+        after.push(after[after.len() - 1] * (*zero + *one));
+    }
+    let (mut prefix, mut sum) = (K::ONE, K::ZERO);
+    for (i, &(zero, one)) in weights.iter().enumerate() {
+        let rest = a.len() - 1 - i;
+        if d >> rest & 1 == 1 {
+            sum += prefix * zero * after[rest];
+            prefix *= one;
+        } else {
+            prefix *= zero;
+        }
+    }
+    sum
+}
+
 /// `sum_i i * eq(point, bits(i))` over all `2^point.len()` indices.
 pub fn index(point: &[K]) -> K {
     point.iter().fold(K::ZERO, |acc, &x| acc.double() + x)
@@ -112,6 +137,9 @@ mod tests {
                 assert_eq!(t, eq_index(&r, i));
             }
             assert_eq!(ones(&r, d), table.iter().copied().sum::<K>());
+            let s = point(axis_bits(d), d as u64 + 100);
+            let both = table.iter().zip(eq_table(&s, d)).map(|(&a, b)| a * b).sum::<K>();
+            assert_eq!(eq_below(&r, &s, d), both);
         }
     }
 

@@ -8,7 +8,7 @@ use super::ledger::{Ledger, PointValue};
 use super::{Rejection, require, sumcheck};
 use crate::field::{K, k_from_i64};
 use crate::graph::{Einsum, Graph, Term};
-use crate::multilinear::{axis_bits, eq, ones};
+use crate::multilinear::{axis_bits, eq_below, ones};
 use crate::plan::SubgraphPlan;
 use crate::transcript::Reader;
 use alloc::format;
@@ -141,7 +141,7 @@ pub fn final_points(einsum: &Einsum, labels: &TermLabels, points: &[Vec<K>], red
         let (head, tail) = rest.split_at(axis_bits(einsum.dims[label as usize]));
         rest = tail;
         if i < labels.batch {
-            scale *= eq(&of_label[label as usize], head);
+            scale *= eq_below(&of_label[label as usize], head, einsum.dims[label as usize]);
         }
         of_label[label as usize] = head.to_vec();
     }

@@ -6,7 +6,7 @@ use super::ledger::PointValue;
 use super::{Rejection, require, sumcheck};
 use crate::field::{K, horner};
 use crate::graph::Tensor;
-use crate::multilinear::{eq, num_variables};
+use crate::multilinear::{eq_below, num_variables, split_point};
 use crate::transcript::{Reader, Transcript};
 use alloc::format;
 use alloc::vec::Vec;
@@ -31,7 +31,11 @@ pub fn verify(
     let values: Vec<K> = claims.iter().map(|claim| claim.value).collect();
     let reduced = sumcheck::verify(transcript, horner(&values, c), num_variables(&tensor.shape), DEGREE)?;
     let value = transcript.read()?;
-    let weights: Vec<K> = claims.iter().map(|claim| eq(&claim.point, &reduced.point)).collect();
+    let (shape, end) = (&tensor.shape, split_point(&tensor.shape, &reduced.point));
+    let weight = |claim: &PointValue| -> K {
+        split_point(shape, &claim.point).iter().zip(&end).zip(shape).map(|((a, b), &d)| eq_below(a, b, d)).product()
+    };
+    let weights: Vec<K> = claims.iter().map(weight).collect();
     require(reduced.value == horner(&weights, c) * value, || format!("tensor '{}'", tensor.name), "the merged claim")?;
     Ok(Some(PointValue { point: reduced.point, value }))
 }
