@@ -1,0 +1,144 @@
+//! A stage's command line: one type that the worker parses and that executors render.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::Task;
+use crate::{Device, Digest, Format, Subgraphs};
+
+/// The command line of `prover-worker`.
+#[derive(Parser, Clone, Debug, PartialEq, Eq)]
+#[command(name = "prover-worker", version, about = "Runs one stage of a ProofJob")]
+pub struct WorkerArgs {
+    /// URL of the artifact store: file:, s3:, gs:, az:
+    #[arg(long, value_name = "URL")]
+    pub store: String,
+    /// What to compute on
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// File for the result record, such as a pod's termination log; without it the record goes to standard output
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// End when standard input ends, as it does when the parent process dies
+    #[arg(long)]
+    pub until_stdin_closes: bool,
+    /// The stage.
+    #[command(subcommand)]
+    pub stage: StageArgs,
+}
+
+/// A stage and what it works on.
+#[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
+pub enum StageArgs {
+    /// Import, quantise and partition a model, and commit to its weights
+    Setup(SetupArgs),
+    /// Run a model on an input, and commit to the boundary tensors
+    Execute(ExecuteArgs),
+    /// Prove one subgraph
+    Prove(ProveArgs),
+    /// Assemble and verify the proof
+    Aggregate(AggregateArgs),
+}
+
+/// What setup works on.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct SetupArgs {
+    /// URL of the model file; artifact:DIGEST names one in the store
+    #[arg(long, value_name = "URL")]
+    pub source: String,
+    /// Format of the model file
+    #[arg(long, value_enum, default_value_t = Format::Onnx)]
+    pub format: Format,
+    /// URL of a sample input; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub calibration: Vec<String>,
+    /// Auto, or the number of subgraphs
+    #[arg(long, default_value_t = Subgraphs::Auto)]
+    pub subgraphs: Subgraphs,
+    /// Proven security in bits: 128 or 100
+    #[arg(long, default_value_t = 128)]
+    pub security_bits: u32,
+}
+
+/// What execute works on.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ExecuteArgs {
+    /// Digest of setup's artifact
+    #[arg(long, value_name = "DIGEST")]
+    pub setup: Digest,
+    /// URL of the input; artifact:DIGEST names one in the store
+    #[arg(long, value_name = "URL")]
+    pub input: String,
+}
+
+/// What prove works on.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ProveArgs {
+    /// Digest of execute's artifact
+    #[arg(long, value_name = "DIGEST")]
+    pub execution: Digest,
+    /// Index of the subgraph
+    #[arg(long, value_name = "I")]
+    pub subgraph: u32,
+}
+
+/// What aggregate works on.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct AggregateArgs {
+    /// Digest of execute's artifact
+    #[arg(long, value_name = "DIGEST")]
+    pub execution: Digest,
+}
+
+impl StageArgs {
+    /// The task that this is.
+    pub const fn task(&self) -> Task {
+        match self {
+            Self::Setup(_) => Task::Setup {},
+            Self::Execute(_) => Task::Execute {},
+            Self::Prove(args) => Task::Prove { subgraph: args.subgraph },
+            Self::Aggregate(_) => Task::Aggregate {},
+        }
+    }
+}
+
+impl WorkerArgs {
+    /// The command line, without the program's name. Parsing it gives `self` again.
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut line = vec!["--store".into(), OsString::from(&self.store)];
+        let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
+        option("device", format!("{:?}", self.device));
+        if let Some(record) = &self.record {
+            let mut argument = OsString::from("--record=");
+            argument.push(record);
+            line.push(argument);
+        }
+        if self.until_stdin_closes {
+            line.push("--until-stdin-closes".into());
+        }
+        line.push(self.stage.task().stage().to_string().into());
+        let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
+        match &self.stage {
+            StageArgs::Setup(args) => {
+                option("source", args.source.clone());
+                option("format", format!("{:?}", args.format));
+                for url in &args.calibration {
+                    option("calibration", url.clone());
+                }
+                option("subgraphs", args.subgraphs.to_string());
+                option("security-bits", args.security_bits.to_string());
+            }
+            StageArgs::Execute(args) => {
+                option("setup", args.setup.to_string());
+                option("input", args.input.clone());
+            }
+            StageArgs::Prove(args) => {
+                option("execution", args.execution.to_string());
+                option("subgraph", args.subgraph.to_string());
+            }
+            StageArgs::Aggregate(args) => option("execution", args.execution.to_string()),
+        }
+        line
+    }
+}

@@ -1,0 +1,19 @@
+//! The stage contract: how a stage's process is told what to do, and how it says what became of it.
+//!
+//! `prover-worker --store URL (setup|execute|prove|aggregate) ..` ends with a [`FailureKind`]'s exit code or 0, and leaves
+//! one [`ResultRecord`]. A stage is done when its artifact is in the store under its digest, whatever the record says.
+
+mod args;
+mod exit;
+mod manifests;
+mod record;
+mod task;
+
+pub use args::{AggregateArgs, ExecuteArgs, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
+pub use exit::FailureKind;
+pub use manifests::{ExecutionManifest, ProofManifest, SetupManifest};
+pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Usage};
+pub use task::{Stage, Task};
+
+/// Version of the contract: part of every stage's identity, so that artifacts of another version are never reused.
+pub const CONTRACT_VERSION: u32 = 1;

@@ -1,0 +1,127 @@
+//! The result record: what a stage's process says about itself, small enough for a pod's termination message.
+//!
+//! It crosses a trust boundary: whoever reads one parses it strictly and believes it no further than it must.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FailureKind, Task};
+use crate::Digest;
+
+/// Most bytes of a record's JSON: what Kubernetes keeps of a termination message.
+pub const RECORD_MAX_BYTES: usize = 4096;
+
+/// Most characters of a failure's message. JSON escapes grow a character to at most six bytes.
+const MESSAGE_MAX_CHARS: usize = 500;
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResultRecord {
+    /// What was to be done.
+    pub task: Task,
+    /// Whether it was.
+    pub outcome: Outcome,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// Success or failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Outcome {
+    /// The artifact is in the store.
+    Done {
+        /// The artifact: a manifest, or for `prove` the subgraph's proof.
+        artifact: ArtifactRef,
+        /// Whether it was there before the process started.
+        reused: bool,
+    },
+    /// There is no artifact.
+    Failed {
+        /// Agrees with the exit code.
+        kind: FailureKind,
+        /// For people.
+        message: String,
+        /// The task whose artifact is missing, corrupt or invalid, and has to be done again first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<Task>,
+    },
+}
+
+/// An artifact's name and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactRef {
+    /// BLAKE3 of its bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub bytes: u64,
+}
+
+/// What a process cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Usage {
+    /// Wall-clock seconds, from the process's start.
+    pub seconds: f64,
+    /// Seconds of processor time, over all cores.
+    pub cpu_seconds: f64,
+    /// Most bytes of memory that were resident at one time; 0 where the system does not say.
+    pub peak_memory_bytes: u64,
+    /// What it computed on: `cpu`, or a GPU's name.
+    pub device: String,
+}
+
+/// A record that is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Longer than any record.
+    #[error("the result record has {0} bytes; at most {RECORD_MAX_BYTES} were expected")]
+    TooLong(usize),
+    /// Not the JSON of a record.
+    #[error("the result record is malformed: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A number that no process reports.
+    #[error("the result record's {0} is out of range")]
+    OutOfRange(&'static str),
+}
+
+impl ResultRecord {
+    /// One line of JSON of at most [`RECORD_MAX_BYTES`]; a long message is cut.
+    pub fn to_json(&self) -> String {
+        let mut record = self.clone();
+        if let Outcome::Failed { message, .. } = &mut record.outcome {
+            *message = truncate(message, MESSAGE_MAX_CHARS);
+        }
+        record.usage.device = truncate(&record.usage.device, 100);
+        serde_json::to_string(&record).unwrap_or_default()
+    }
+
+    /// Parses what [`Self::to_json`] writes, and nothing longer or looser.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn from_json(json: &[u8]) -> Result<Self, RecordError> {
+        if json.len() > RECORD_MAX_BYTES {
+            return Err(RecordError::TooLong(json.len()));
+        }
+        let record: Self = serde_json::from_slice(json)?;
+        // 10^9 seconds are thirty years.
+        let plausible = |seconds: f64| (0.0..1e9).contains(&seconds);
+        if !plausible(record.usage.seconds) {
+            return Err(RecordError::OutOfRange("usage.seconds"));
+        }
+        if !plausible(record.usage.cpu_seconds) {
+            return Err(RecordError::OutOfRange("usage.cpuSeconds"));
+        }
+        Ok(record)
+    }
+}
+
+/// The first `max` characters; an ellipsis stands for the rest.
+fn truncate(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}

@@ -1,0 +1,165 @@
+//! `ProofJob`, the resource that a user writes: prove that a model on an input gives its output.
+//!
+//! Every bound is a CEL rule in the schema, so that the API server and `manifest::parse` apply the same ones.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::{Subgraphs, status::ProofJobStatus};
+
+/// What to prove, and how.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "proofmill.dev",
+    version = "v1alpha1",
+    kind = "ProofJob",
+    namespaced,
+    status = "ProofJobStatus",
+    shortname = "pj",
+    category = "proofmill",
+    derive = "PartialEq",
+    cel,
+    doc = "Proves that a model, run on an input, gives its output.",
+    validation = Rule::new("self.metadata.name.size() <= 52").message("metadata.name must have at most 52 characters"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Proved", type_ = "integer", json_path = ".status.subgraphs.succeeded"),
+    printcolumn(name = "Subgraphs", type_ = "integer", json_path = ".status.subgraphs.total"),
+    printcolumn(name = "Class", type_ = "integer", json_path = ".status.result.outputs[0].class"),
+    printcolumn(name = "Proof", type_ = "string", json_path = ".status.proof.digest", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofJobSpec {
+    /// The model.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub model: Model,
+    /// What the model is run on. Public: it is part of what the proof says.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub input: InputSource,
+    /// How the model is cut into subgraphs, each proved by a process of its own.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub partition: Partition,
+    /// Proven security of the whole proof in bits: 128 or 100.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == 128 || self == 100").message("must be 128 or 100"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub security_bits: SecurityBits,
+    /// What the stages compute on.
+    #[serde(default)]
+    pub device: Device,
+    /// Most subgraphs that are proved at one time; all that the executor has room for, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 1024").message("must be from 1 to 1024"))]
+    pub parallelism: Option<u32>,
+    /// How often a stage, or the proof of one subgraph, is tried again after a failure that may pass.
+    #[serde(default = "default_retries")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 20").message("must be from 0 to 20"))]
+    pub retries: u32,
+    /// Seconds after its start at which a job that has no proof yet fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1").message("must be at least 1"))]
+    pub active_deadline_seconds: Option<u32>,
+    /// URL of the artifact store (`file:`, `s3:`, `gs:`, `az:`); the executor's own, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL; leave the field out for the default store"))]
+    pub store: Option<String>,
+}
+
+/// Where a model comes from.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// URL of the model file (`file:`, `s3:`, `gs:`, `az:`, `https:`). For `proofmill run` also a path, relative to the manifest.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL or a path"))]
+    pub source: String,
+    /// Format of the model file.
+    #[serde(default)]
+    pub format: Format,
+    /// URLs of sample inputs, from which the quantiser learns the range of every activation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 2048)))]
+    #[x_kube(validation = Rule::new("self.size() <= 256").message("must have at most 256 entries"))]
+    pub calibration: Vec<String>,
+}
+
+/// Format of a model file.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Format {
+    /// ONNX, opset 13 or later.
+    #[default]
+    Onnx,
+}
+
+/// The values that a model is run on: inline, or in a file. Exactly one of the two.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.values) != has(self.url)").message("must have exactly one of values and url"))]
+#[serde(rename_all = "camelCase")]
+pub struct InputSource {
+    /// For each of the model's inputs its values in row-major order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 65536)))]
+    #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 64").message("must have from 1 to 64 lists, one for each input of the model"))]
+    pub values: Option<Vec<Vec<f64>>>,
+    /// URL of a JSON file `{"input_data": [[..], ..]}` or, for a model with one image as input, of a PNG or PGM image.
+    /// For `proofmill run` also a path, relative to the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL or a path"))]
+    pub url: Option<String>,
+}
+
+/// How a model is cut.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Partition {
+    /// `Auto`, or the number of subgraphs.
+    #[serde(default)]
+    pub subgraphs: Subgraphs,
+}
+
+/// Proven security of the whole proof, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecurityBits(pub u32);
+
+impl Default for SecurityBits {
+    fn default() -> Self {
+        Self(128)
+    }
+}
+
+impl JsonSchema for SecurityBits {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecurityBits".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "format": "int32" })
+    }
+}
+
+/// What a stage computes on.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Device {
+    /// The best device that the worker finds.
+    #[default]
+    Auto,
+    /// The CPU, all its cores.
+    Cpu,
+    /// A GPU, or failure.
+    Gpu,
+}
+
+fn default_retries() -> u32 {
+    2
+}

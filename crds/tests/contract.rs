@@ -1,0 +1,104 @@
+//! The contract survives the trip: command lines, result records and manifests.
+
+use clap::Parser;
+use proofmill_crds::{
+    Device, Digest, Format, Subgraphs,
+    contract::{
+        AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, ProveArgs, RECORD_MAX_BYTES, RecordError,
+        ResultRecord, SetupArgs, StageArgs, Task, Usage, WorkerArgs,
+    },
+};
+use proptest::prelude::*;
+
+fn digests() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn stages() -> impl Strategy<Value = StageArgs> {
+    // A URL may look like an option; it must not be taken for one.
+    let url = "-?[ -~]{1,30}";
+    prop_oneof![
+        (url, proptest::collection::vec(url, 0..3), 0u32..=1024, any::<u32>()).prop_map(
+            |(source, calibration, n, security_bits)| {
+                let subgraphs = if n == 0 { Subgraphs::Auto } else { Subgraphs::Count(n) };
+                StageArgs::Setup(SetupArgs { source, format: Format::Onnx, calibration, subgraphs, security_bits })
+            }
+        ),
+        (digests(), url).prop_map(|(setup, input)| StageArgs::Execute(ExecuteArgs { setup, input })),
+        (digests(), any::<u32>()).prop_map(|(execution, subgraph)| StageArgs::Prove(ProveArgs { execution, subgraph })),
+        digests().prop_map(|execution| StageArgs::Aggregate(AggregateArgs { execution })),
+    ]
+}
+
+fn tasks() -> impl Strategy<Value = Task> {
+    prop_oneof![
+        Just(Task::Setup {}),
+        Just(Task::Execute {}),
+        any::<u32>().prop_map(|subgraph| Task::Prove { subgraph }),
+        Just(Task::Aggregate {})
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_command_line_is_parsed_as_it_was_rendered(
+        stage in stages(),
+        store in "[a-z]{1,4}://[ -~]{0,20}",
+        device in prop_oneof![Just(Device::Auto), Just(Device::Cpu), Just(Device::Gpu)],
+        record in proptest::option::of("[ -~]{1,20}"),
+        until_stdin_closes: bool,
+    ) {
+        let args = WorkerArgs { store, device, record: record.map(Into::into), until_stdin_closes, stage };
+        let line = std::iter::once("prover-worker".into()).chain(args.to_args());
+        prop_assert_eq!(WorkerArgs::try_parse_from(line).unwrap(), args);
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written(task in tasks(), digest in digests(), bytes: u64, reused: bool, ms in 0u32..1_000_000_000) {
+        let seconds = f64::from(ms) / 1e3;
+        let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into() };
+        let record = ResultRecord { task, outcome: Outcome::Done { artifact: ArtifactRef { digest, bytes }, reused }, usage };
+        prop_assert_eq!(ResultRecord::from_json(record.to_json().as_bytes()).unwrap(), record);
+    }
+
+    #[test]
+    fn any_failure_fits(message in "\\PC*|[\u{0}-\u{1f}]{4000}", lost in proptest::option::of(tasks())) {
+        let outcome = Outcome::Failed { kind: FailureKind::Deterministic, message, lost };
+        let record = ResultRecord { task: Task::Setup {}, outcome, usage: Usage::default() };
+        let json = record.to_json();
+        prop_assert!(json.len() <= RECORD_MAX_BYTES, "{}", json.len());
+        prop_assert!(ResultRecord::from_json(json.as_bytes()).is_ok());
+    }
+}
+
+#[test]
+fn loose_records_are_refused() {
+    let json = ResultRecord {
+        task: Task::Prove { subgraph: 3 },
+        outcome: Outcome::Done { artifact: ArtifactRef { digest: Digest([7; 32]), bytes: 5 }, reused: false },
+        usage: Usage { seconds: 1.0, cpu_seconds: 1.0, peak_memory_bytes: 1, device: "cpu".into() },
+    }
+    .to_json();
+    assert!(ResultRecord::from_json(json.as_bytes()).is_ok());
+    let malformed = |text: String| matches!(ResultRecord::from_json(text.as_bytes()), Err(RecordError::Malformed(_)));
+    assert!(malformed(json[..json.len() - 1].into()));
+    assert!(malformed(format!("{json}{json}")));
+    assert!(malformed(json.replacen('{', "{\"extra\":1,", 1)));
+    assert!(malformed(json.replace("0707", "070")));
+    assert!(malformed(json.replace("0707", "07AB")));
+    assert!(malformed(json.replace("\"subgraph\":3", "\"subgraph\":-3")));
+    assert!(matches!(
+        ResultRecord::from_json(json.replace("\"seconds\":1.0", "\"seconds\":-1.0").as_bytes()),
+        Err(RecordError::OutOfRange("usage.seconds"))
+    ));
+    let long = format!("{json}{}", " ".repeat(RECORD_MAX_BYTES));
+    assert!(matches!(ResultRecord::from_json(long.as_bytes()), Err(RecordError::TooLong(_))));
+}
+
+#[test]
+fn a_worker_without_a_store_or_a_stage_is_told_so() {
+    let parse = |line: &str| WorkerArgs::try_parse_from(line.split(' ')).unwrap_err().to_string();
+    assert!(parse("prover-worker prove --subgraph 1").contains("--execution"));
+    assert!(parse("prover-worker prove --execution 12 --subgraph 1 --store file:///s").contains("64 lower-case"));
+    assert!(parse("prover-worker --store file:///s").contains("prover-worker"));
+}
