@@ -4,7 +4,8 @@ use crate::Values;
 use crate::values::held;
 use kernels::Ints;
 use rayon::prelude::*;
-use verifier::argument::lookup::{Columns, lookup_of};
+use std::borrow::Cow;
+use verifier::argument::lookup::lookup_of;
 use verifier::graph::{Bound, Graph, Lookup};
 use verifier::plan::{Column, Limb, LookupPlan, SubgraphPlan, Table};
 
@@ -50,17 +51,60 @@ impl LookupColumns {
         }
     }
 
-    /// The columns of one element.
-    pub fn element(&self, output: Option<&Ints>, i: usize) -> Columns<i64> {
-        let at = |columns: &[Ints]| columns.iter().map(|c| c.get(i)).collect();
-        Columns {
-            output: output.map(|o| o.get(i)),
-            remainder: at(&self.remainder),
-            value: at(&self.value),
-            edges: at(&self.edges),
-            excess: at(&self.excess),
+    /// The rows looked up: for each leaf its table, and the columns of the entries after the tag.
+    pub fn leaves<'a>(&'a self, lookup: &Lookup, plan: &LookupPlan, output: Option<&'a Ints>) -> Vec<Leaf<'a>> {
+        let mut leaves: Vec<Leaf> = plan
+            .remainder
+            .iter()
+            .zip(&self.remainder)
+            .map(|(limb, column)| Leaf { table: limb.table, entries: vec![Cow::Borrowed(column)] })
+            .collect();
+        let implied = plan.value.len() - self.value.len();
+        let lowest = output.filter(|_| implied > 0).map(|o| Cow::Owned(self.lowest_limb(lookup, plan, o)));
+        let values = lowest.into_iter().chain(self.value.iter().map(Cow::Borrowed));
+        let function = output.filter(|_| lookup.table.is_some()).map(Cow::Borrowed);
+        for (i, (limb, value)) in plan.value.iter().zip(values).enumerate() {
+            let edge = self.edges.get(i).map(Cow::Borrowed);
+            let entries = [Some(value), edge, function.clone()].into_iter().flatten().collect();
+            leaves.push(Leaf { table: limb.table, entries });
         }
+        if let Some(excess) = &plan.excess {
+            let edges: Cow<Ints> = match self.edges.as_slice() {
+                [edge] => Cow::Borrowed(edge),
+                edges => Cow::Owned(sum_columns(edges)),
+            };
+            leaves.extend(
+                excess.limbs.iter().zip(&self.excess).map(|(limb, column)| Leaf {
+                    table: limb.table,
+                    entries: vec![edges.clone(), Cow::Borrowed(column)],
+                }),
+            );
+        }
+        leaves
     }
+
+    /// `y - lo - sum_{i > 0} 2^o_i v_i`.
+    fn lowest_limb(&self, lookup: &Lookup, plan: &LookupPlan, output: &Ints) -> Ints {
+        let limb = |i: usize| {
+            let above = plan.value[1..].iter().zip(&self.value).map(|(limb, v)| v.get(i) << limb.offset);
+            output.get(i) - lookup.lo - above.sum::<i64>()
+        };
+        Ints::from((0..output.len()).into_par_iter().map(limb).collect::<Vec<_>>())
+    }
+}
+
+/// One slice of the leaves of a lookup.
+#[derive(Clone, Debug)]
+pub struct Leaf<'a> {
+    /// Place of the table in the plan.
+    pub table: usize,
+    /// A column for each entry of the row after the tag.
+    pub entries: Vec<Cow<'a, Ints>>,
+}
+
+fn sum_columns(columns: &[Ints]) -> Ints {
+    let len = columns.first().map_or(0, Ints::len);
+    Ints::from((0..len).map(|i| columns.iter().map(|c| c.get(i)).sum()).collect::<Vec<i64>>())
 }
 
 /// `input * multiplier + add = remainder + 2^shift * (lo + value + excess)`.
@@ -97,11 +141,8 @@ impl Witness {
             let Some(lookup) = lookup_of(graph, lookup_plan) else { continue };
             let columns = LookupColumns::new(lookup, lookup_plan, held(values, lookup.input));
             let output = lookup.output.map(|t| held(values, t));
-            for i in 0..held(values, lookup.input).len() {
-                let element = columns.element(output, i).element(lookup, lookup_plan, |c| c, 1);
-                for (table, entries) in &element.rows {
-                    count(&plan.tables[*table], entries, &mut counts[*table]);
-                }
+            for leaf in columns.leaves(lookup, lookup_plan, output) {
+                count(&plan.tables[leaf.table], &leaf.entries, &mut counts[leaf.table]);
             }
             lookups.push(columns);
         }
@@ -125,9 +166,13 @@ impl Witness {
     }
 }
 
-/// A row that is not in the table is counted nowhere: no verifier accepts the sum then.
-fn count(table: &Table, entries: &[i64], counts: &mut [i64]) {
-    if let Some(count) = counts.get_mut(table.find(entries)) {
-        *count += 1;
+/// Counts the rows. One that is not in the table is counted nowhere: no verifier accepts the sum then.
+fn count(table: &Table, entries: &[Cow<Ints>], counts: &mut [i64]) {
+    let mut row = vec![0; entries.len()];
+    for i in 0..entries[0].len() {
+        row.iter_mut().zip(entries).for_each(|(r, column)| *r = column.get(i));
+        if let Some(count) = counts.get_mut(table.find(&row)) {
+            *count += 1;
+        }
     }
 }

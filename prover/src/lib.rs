@@ -11,7 +11,7 @@ mod values;
 
 pub use aggregate::{AggregateError, aggregate};
 pub use boundary::{Boundary, MissingTensor, commit_boundary};
-pub use columns::{LookupColumns, Witness};
+pub use columns::{Leaf, LookupColumns, Witness};
 pub use prove::{ProveError, prove, prove_witness};
 pub use setup::{SetupError, Weights, setup};
 pub use values::Values;

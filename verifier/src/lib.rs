@@ -19,4 +19,7 @@ pub mod statement;
 pub mod transcript;
 mod verify;
 
-pub use verify::*;
+pub use verify::{
+    DOMAIN, SubgraphClaims, SubgraphError, Verified, VerifyError, begin_aggregate, boundary_layout, opening_target,
+    placed, settle_public, verify, verify_subgraph, weight_layout,
+};

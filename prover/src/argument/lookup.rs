@@ -5,8 +5,8 @@ use super::tensor::evaluate;
 use crate::Values;
 use crate::columns::{LookupColumns, Witness};
 use crate::values::held;
-use kernels::Ints;
 use kernels::cpu::{FractionLayer, FractionTree};
+use kernels::{Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 use verifier::argument::Rejection;
@@ -79,25 +79,25 @@ fn lookup_leaves(
     columns: &LookupColumns,
     challenges: &Challenges,
 ) -> FractionLayer {
-    let (count, len) = (plan.leaves(), graph.tensor(lookup.input).len());
-    let output = lookup.output.map(|t| held(values, t));
-    let mut q = vec![K::ZERO; count * len];
-    // One pass over the elements fills all slices: transpose at the end of each chunk.
-    let rows: Vec<K> = (0..len)
-        .into_par_iter()
-        .flat_map_iter(|i| {
-            let element = columns.element(output, i).element(lookup, plan, |c| c, 1);
-            element
-                .rows
-                .into_iter()
-                .map(|(table, entries)| denominator(challenges, tag(table), &entries))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    q.par_chunks_mut(len).enumerate().for_each(|(leaf, slice)| {
-        slice.iter_mut().enumerate().for_each(|(i, q)| *q = rows[i * count + leaf]);
+    let len = graph.tensor(lookup.input).len();
+    let leaves = columns.leaves(lookup, plan, lookup.output.map(|t| held(values, t)));
+    let mut q = vec![K::ZERO; leaves.len() * len];
+    q.par_chunks_mut(len).zip(&leaves).for_each(|(slice, leaf)| {
+        let constant = challenges.pole - K::from_usize(tag(leaf.table)) - K::ONE;
+        slice.fill(constant);
+        let mut power = K::ONE;
+        for column in &leaf.entries {
+            power *= challenges.row;
+            with_ints!(column.as_ref(), column => subtract_multiple(slice, power, column));
+        }
     });
     FractionLayer { shape: leaf_shape(graph, plan, lookup), p: vec![K::ONE; q.len()], q }
+}
+
+/// `slice -= factor * column`.
+fn subtract_multiple<T: Copy + Into<i64> + Sync>(slice: &mut [K], factor: K, column: &[T]) {
+    let pairs = slice.par_iter_mut().zip(column).with_min_len(1 << 10);
+    pairs.for_each(|(q, &x)| *q -= factor * from_i64(x.into()));
 }
 
 fn denominator(challenges: &Challenges, tag: usize, entries: &[i64]) -> K {
