@@ -69,7 +69,7 @@ fn above(below: &FractionLayer) -> FractionLayer {
         if column + 1 == length {
             return (even.p, even.q);
         }
-        let sum = even.add(Fraction { p: below.p[place + 1], q: below.q[place + 1] });
+        let sum = even + Fraction { p: below.p[place + 1], q: below.q[place + 1] };
         (sum.p, sum.q)
     };
     let (p, q) = (0..len).into_par_iter().with_min_len(PARALLEL_FROM).map(sum).unzip();

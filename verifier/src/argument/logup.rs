@@ -10,6 +10,7 @@ use crate::multilinear::eq;
 use crate::transcript::{Reader, Transcript};
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::ops::Add;
 use p3_field::PrimeCharacteristicRing;
 
 /// Degree of the summand in each variable.
@@ -24,9 +25,10 @@ pub struct Fraction {
     pub q: K,
 }
 
-impl Fraction {
-    /// The sum of two fractions.
-    pub fn add(self, other: Self) -> Self {
+impl Add for Fraction {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
         Self { p: self.p * (K::ONE + other.q) + other.p * (K::ONE + self.q), q: self.q + other.q + self.q * other.q }
     }
 }
@@ -53,7 +55,7 @@ pub fn verify(transcript: &mut Reader, variables: &[usize]) -> Result<Vec<LeafCl
     let mut total = Fraction::default();
     for _ in variables {
         let root = read(transcript)?;
-        total = total.add(root);
+        total = total + root;
         claims.push(root);
     }
     require(total.q != -K::ONE, place, "every denominator is non-zero")?;
@@ -77,7 +79,7 @@ pub fn verify(transcript: &mut Reader, variables: &[usize]) -> Result<Vec<LeafCl
         for _ in &active {
             halves.push((read(transcript)?, read(transcript)?));
         }
-        let sum = combine(halves.iter().map(|&(even, odd)| even.add(odd)), c);
+        let sum = combine(halves.iter().map(|&(even, odd)| even + odd), c);
         require(reduced.value == eq(&point, &reduced.point) * sum, place, "a layer of the sum")?;
         let last = transcript.challenge();
         for (&tree, &(even, odd)) in active.iter().zip(&halves) {
