@@ -120,6 +120,7 @@ fn contract_small<T: Small>(tensor: &[T], shape: &[usize], axis: usize, weights:
 }
 
 /// The integers as field elements.
+#[allow(clippy::useless_conversion, reason = "idle in the widest of the macro's arms")]
 pub fn lift(tensor: &Ints) -> Vec<K> {
     with_ints!(tensor, values => values.iter().map(|&x| verifier::field::k_from_i64(x.into())).collect())
 }

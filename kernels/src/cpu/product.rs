@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_round_sums_to_the_claim_and_folds_to_the_next() {
-        let dims = vec![3, 1, 6, 5];
+        let dims = [3, 1, 6, 5];
         for axes in
             [vec![vec![0, 1, 2, 3]], vec![vec![0, 3], vec![2, 3]], vec![vec![0, 1], vec![2], vec![1, 2, 3], vec![3]]]
         {
