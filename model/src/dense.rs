@@ -1,0 +1,208 @@
+//! Row-major tensors of any scalar, and the two operations that the float and the integer executor share:
+//! [`einsum`] and [`rearrange`]. Integers wrap; the interval analysis makes sure that no final value does.
+
+use rayon::prelude::*;
+use verifier::graph::AxisGroup;
+
+/// A ring element that the executors compute with.
+pub trait Scalar: Copy + Send + Sync + PartialEq + Default {
+    /// Neutral element of the product.
+    const ONE: Self;
+    /// `self + a * b`.
+    fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+impl Scalar for f64 {
+    const ONE: Self = 1.0;
+    fn add_product(self, a: Self, b: Self) -> Self {
+        self + a * b
+    }
+}
+
+impl Scalar for i64 {
+    const ONE: Self = 1;
+    fn add_product(self, a: Self, b: Self) -> Self {
+        self.wrapping_add(a.wrapping_mul(b))
+    }
+}
+
+/// A tensor with a label for each of its axes.
+#[derive(Clone, Debug)]
+pub struct Factor<T> {
+    /// Row-major values.
+    pub data: Vec<T>,
+    /// One for each axis, distinct.
+    pub labels: Vec<u8>,
+}
+
+/// Work, in multiplications, above which a contraction runs on all cores.
+const PARALLEL: usize = 1 << 18;
+
+/// Row-major strides of a shape.
+pub fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+fn lengths(dims: &[usize], labels: &[u8]) -> Vec<usize> {
+    labels.iter().map(|&l| dims[l as usize]).collect()
+}
+
+/// Offsets into a tensor with `labels`, for every index over `order` (row-major); a label that the tensor lacks adds 0.
+fn offsets(dims: &[usize], labels: &[u8], order: &[u8]) -> Vec<usize> {
+    let own = strides(&lengths(dims, labels));
+    let mut offsets = vec![0];
+    for &label in order {
+        let stride = labels.iter().position(|&l| l == label).map_or(0, |axis| own[axis]);
+        offsets = offsets.iter().flat_map(|&o| (0..dims[label as usize]).map(move |i| o + i * stride)).collect();
+    }
+    offsets
+}
+
+/// `sum_t coefficient_t * sum over the term's labels that are not in `out` of prod_k factor_{t,k}`, of shape `dims[out]`.
+pub fn einsum<T: Scalar>(dims: &[usize], out: &[u8], terms: Vec<(T, Vec<Factor<T>>)>) -> Vec<T> {
+    let mut result = vec![T::default(); lengths(dims, out).iter().product()];
+    for (coefficient, factors) in terms {
+        let product = contract(dims, out, factors);
+        if product.labels == out {
+            for (sum, &x) in result.iter_mut().zip(&product.data) {
+                *sum = sum.add_product(coefficient, x);
+            }
+        } else {
+            for (sum, offset) in result.iter_mut().zip(offsets(dims, &product.labels, out)) {
+                *sum = sum.add_product(coefficient, product.data[offset]);
+            }
+        }
+    }
+    result
+}
+
+/// The product of the factors, summed over every label that is not in `keep`.
+fn contract<T: Scalar>(dims: &[usize], keep: &[u8], mut factors: Vec<Factor<T>>) -> Factor<T> {
+    let Some(mut product) = factors.pop() else { return Factor { data: vec![T::ONE], labels: Vec::new() } };
+    factors.sort_by_key(|f| f.data.len());
+    while let Some(next) = factors.pop() {
+        let needed: Vec<u8> = factors.iter().flat_map(|f| &f.labels).chain(keep).copied().collect();
+        product = pair(dims, &needed, &product, &next);
+    }
+    sum_out(dims, keep, product)
+}
+
+fn sum_out<T: Scalar>(dims: &[usize], keep: &[u8], factor: Factor<T>) -> Factor<T> {
+    let (labels, gone): (Vec<u8>, Vec<u8>) = factor.labels.iter().partition(|l| keep.contains(l));
+    if gone.is_empty() {
+        return factor;
+    }
+    let inner = offsets(dims, &factor.labels, &gone);
+    let data = offsets(dims, &factor.labels, &labels)
+        .iter()
+        .map(|&o| inner.iter().fold(T::default(), |sum, &i| sum.add_product(T::ONE, factor.data[o + i])))
+        .collect();
+    Factor { data, labels }
+}
+
+/// The values in the order of `order`, which must name all of the factor's labels.
+fn permuted<T: Scalar>(dims: &[usize], factor: &Factor<T>, order: &[u8]) -> Vec<T> {
+    if factor.labels == order {
+        return factor.data.clone();
+    }
+    offsets(dims, &factor.labels, order).iter().map(|&o| factor.data[o]).collect()
+}
+
+/// The product of two factors, summed over the labels that are not `needed`: one batched matrix product.
+fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) -> Factor<T> {
+    let only = |x: &Factor<T>, y: &Factor<T>| -> Factor<T> {
+        let keep: Vec<u8> = y.labels.iter().chain(needed).copied().collect();
+        sum_out(dims, &keep, x.clone())
+    };
+    let (a, b) = (only(a, b), only(b, a));
+    let pick = |labels: &[u8], f: &dyn Fn(u8) -> bool| labels.iter().copied().filter(|&l| f(l)).collect::<Vec<u8>>();
+    let batch = pick(&a.labels, &|l| b.labels.contains(&l) && needed.contains(&l));
+    let summed = pick(&a.labels, &|l| b.labels.contains(&l) && !needed.contains(&l));
+    let rows = pick(&a.labels, &|l| !b.labels.contains(&l));
+    let columns = pick(&b.labels, &|l| !a.labels.contains(&l));
+    let size = |labels: &[u8]| lengths(dims, labels).iter().product::<usize>();
+    let (m, n, k) = (size(&rows), size(&columns), size(&summed));
+    let left = permuted(dims, &a, &[&batch[..], &rows, &summed].concat());
+    let right = permuted(dims, &b, &[&batch[..], &columns, &summed].concat());
+    let mut data = vec![T::default(); size(&batch) * m * n];
+    let row = |(index, out): (usize, &mut [T])| {
+        let x = &left[index * k..][..k];
+        let y = &right[index / m * n * k..][..n * k];
+        for (value, column) in out.iter_mut().zip(y.chunks_exact(k)) {
+            *value = x.iter().zip(column).fold(T::default(), |sum, (&p, &q)| sum.add_product(p, q));
+        }
+    };
+    if data.len() * k >= PARALLEL {
+        data.par_chunks_mut(n).enumerate().for_each(row);
+    } else {
+        data.chunks_mut(n).enumerate().for_each(row);
+    }
+    Factor { data, labels: [batch, rows, columns].concat() }
+}
+
+/// `output[o] = input[map(o)]`, or zero where the map leads nowhere: a view.
+pub fn rearrange<T: Scalar>(input: &[T], input_shape: &[usize], output_shape: &[usize], groups: &[AxisGroup]) -> Vec<T> {
+    let input_strides = strides(input_shape);
+    // Position in the input, or None, for every output index of a group; and the group's strides by output axis.
+    let maps: Vec<(Vec<Option<usize>>, Vec<usize>)> = groups
+        .iter()
+        .map(|group| {
+            let lengths: Vec<usize> = group.input_axes.iter().map(|&a| input_shape[a]).collect();
+            let place = |mut flat: usize| {
+                let mut offset = 0;
+                for (&axis, &length) in group.input_axes.iter().zip(&lengths).rev() {
+                    offset += flat % length * input_strides[axis];
+                    flat /= length;
+                }
+                offset
+            };
+            let offsets = group.indices(input_shape, output_shape).into_iter().map(|i| i.map(place)).collect();
+            let mut by_axis = vec![0; output_shape.len()];
+            let lengths: Vec<usize> = group.output_axes.iter().map(|&a| output_shape[a]).collect();
+            for (&axis, stride) in group.output_axes.iter().zip(strides(&lengths)) {
+                by_axis[axis] = stride;
+            }
+            (offsets, by_axis)
+        })
+        .collect();
+    let rows: usize = output_shape.iter().rev().skip(1).product();
+    let last = output_shape.len().checked_sub(1);
+    let length = last.map_or(1, |axis| output_shape[axis]);
+    let mut output = vec![T::default(); rows * length];
+    let mut index = vec![0; last.unwrap_or(0)];
+    for out in output.chunks_exact_mut(length) {
+        let mut base = Some(0);
+        let mut along = None;
+        for (offsets, by_axis) in &maps {
+            let start: usize = index.iter().zip(by_axis).map(|(i, s)| i * s).sum();
+            match last {
+                Some(axis) if by_axis[axis] > 0 => along = Some((&offsets[start..], by_axis[axis])),
+                _ => base = base.zip(offsets[start]).map(|(b, o)| b + o),
+            }
+        }
+        if let Some(base) = base {
+            match along {
+                Some((offsets, step)) => {
+                    for (value, offset) in out.iter_mut().zip(offsets.iter().step_by(step)) {
+                        if let Some(offset) = offset {
+                            *value = input[base + offset];
+                        }
+                    }
+                }
+                None => out.fill(input[base]),
+            }
+        }
+        for axis in (0..index.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < output_shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    output
+}

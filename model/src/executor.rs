@@ -1,0 +1,193 @@
+//! The integer executor: computes what the graph says, in i64, and checks what it forbids.
+
+use crate::dense::{self, Factor};
+use kernels::Ints;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use thiserror::Error;
+use verifier::graph::{Advice, AdviceRule, Bound, Einsum, Graph, Lookup, Op, TensorId, View};
+
+/// The value of each tensor, by its id; absent until it is computed.
+pub type Values = Vec<Option<Ints>>;
+
+/// An execution that cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExecuteError {
+    /// A tensor that a node reads was neither given nor computed.
+    #[error("layer '{layer}' reads tensor '{tensor}', which has no value; give inputs, weights and boundary tensors first")]
+    Missing {
+        /// Layer of the source model.
+        layer: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A given tensor of the wrong length or outside its interval.
+    #[error("tensor '{tensor}' has {found}; expected {expected}")]
+    Unfit {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        found: String,
+        /// What the graph says.
+        expected: String,
+    },
+    /// A value outside the range that the graph allows.
+    #[error("layer '{layer}': value {value} lies outside {lo}..={hi}: the input leaves the range that the model was calibrated for")]
+    Forbidden {
+        /// Layer of the source model.
+        layer: String,
+        /// The value.
+        value: i64,
+        /// Least value allowed.
+        lo: i64,
+        /// Greatest value allowed.
+        hi: i64,
+    },
+    /// There is no such node.
+    #[error("node {0} does not exist")]
+    Node(u32),
+}
+
+/// Elements above which a lookup runs on all cores.
+const PARALLEL: usize = 1 << 14;
+
+/// Runs nodes in the given order, which must be topological. Inputs, weights and, for a subgraph, the boundary tensors
+/// that it reads are already in `values` (one entry for each tensor of the graph); results are added to it.
+///
+/// # Errors
+/// A missing or unfit tensor, or a value that the graph forbids: the layer, the value and the range.
+pub fn execute(
+    graph: &Graph,
+    nodes: impl IntoIterator<Item = u32>,
+    values: &mut Values,
+) -> Result<(), ExecuteError> {
+    values.resize(graph.tensors.len(), None);
+    for port in &graph.inputs {
+        if let Some(value) = &values[port.tensor.index()] {
+            check_given(graph, port.tensor, value)?;
+        }
+    }
+    let mut tables = HashMap::new();
+    for index in nodes {
+        let node = graph.nodes.get(index as usize).ok_or(ExecuteError::Node(index))?;
+        let run = Run { graph, layer: &node.name, values };
+        let result = match &node.op {
+            Op::Einsum(e) => Some((e.output, run.einsum(e)?)),
+            Op::View(v) => Some((v.output, run.view(v)?)),
+            Op::Advice(a) => Some((a.output, run.advice(a)?)),
+            Op::Lookup(l) => run.lookup(l, &mut tables)?.map(|(output, data)| (output, data)),
+        };
+        if let Some((output, data)) = result {
+            values[output.index()] = Some(Ints::from(data));
+        }
+    }
+    Ok(())
+}
+
+fn check_given(graph: &Graph, id: TensorId, value: &Ints) -> Result<(), ExecuteError> {
+    let tensor = graph.tensor(id);
+    let unfit = |found, expected| Err(ExecuteError::Unfit { tensor: tensor.name.clone(), found, expected });
+    if value.len() != tensor.len() {
+        return unfit(format!("{} elements", value.len()), format!("{} for shape {:?}", tensor.len(), tensor.shape));
+    }
+    match value.to_vec().into_iter().find(|x| !(tensor.lo..=tensor.hi).contains(x)) {
+        Some(x) => unfit(format!("the value {x}"), format!("{}..={}", tensor.lo, tensor.hi)),
+        None => Ok(()),
+    }
+}
+
+struct Run<'a> {
+    graph: &'a Graph,
+    layer: &'a str,
+    values: &'a Values,
+}
+
+impl Run<'_> {
+    fn read(&self, id: TensorId) -> Result<Vec<i64>, ExecuteError> {
+        match &self.values[id.index()] {
+            Some(value) => Ok(value.to_vec()),
+            None => Err(ExecuteError::Missing {
+                layer: self.layer.into(),
+                tensor: self.graph.tensor(id).name.clone(),
+            }),
+        }
+    }
+
+    fn einsum(&self, e: &Einsum) -> Result<Vec<i64>, ExecuteError> {
+        let mut terms = Vec::with_capacity(e.terms.len());
+        for term in &e.terms {
+            let mut factors = Vec::with_capacity(term.operands.len());
+            for operand in &term.operands {
+                factors.push(Factor { data: self.read(operand.tensor)?, labels: operand.labels.clone() });
+            }
+            terms.push((term.coefficient, factors));
+        }
+        Ok(dense::einsum(&e.dims, &e.out_labels, terms))
+    }
+
+    fn view(&self, v: &View) -> Result<Vec<i64>, ExecuteError> {
+        let (input, output) = (&self.graph.tensor(v.input).shape, &self.graph.tensor(v.output).shape);
+        Ok(dense::rearrange(&self.read(v.input)?, input, output, &v.groups))
+    }
+
+    fn lookup(
+        &self,
+        l: &Lookup,
+        tables: &mut HashMap<TensorId, Vec<i64>>,
+    ) -> Result<Option<(TensorId, Vec<i64>)>, ExecuteError> {
+        let mut data = self.read(l.input)?;
+        if let Some(id) = l.table
+            && !tables.contains_key(&id)
+        {
+            tables.insert(id, self.read(id)?);
+        }
+        let table = l.table.map(|id| &tables[&id]);
+        let hi = l.lo + ((1i64 << l.bits) - 1);
+        let apply = |x: &mut i64| -> Result<(), ExecuteError> {
+            let h = (*x * l.multiplier + l.add) >> l.shift;
+            if (h < l.lo && l.below == Bound::Forbid) || (h > hi && l.above == Bound::Forbid) {
+                return Err(ExecuteError::Forbidden { layer: self.layer.into(), value: h, lo: l.lo, hi });
+            }
+            let c = h.clamp(l.lo, hi);
+            *x = table.map_or(c, |t| t[(c - l.lo) as usize]);
+            Ok(())
+        };
+        if data.len() >= PARALLEL {
+            data.par_iter_mut().try_for_each(apply)?;
+        } else {
+            data.iter_mut().try_for_each(apply)?;
+        }
+        Ok(l.output.map(|output| (output, data)))
+    }
+
+    fn advice(&self, a: &Advice) -> Result<Vec<i64>, ExecuteError> {
+        match &a.rule {
+            AdviceRule::Max { input } => {
+                let row = self.graph.tensor(*input).shape.last().copied().unwrap_or(1);
+                let data = self.read(*input)?;
+                Ok(data.chunks_exact(row).map(|row| row.iter().copied().fold(i64::MIN, i64::max)).collect())
+            }
+            AdviceRule::FloorDiv { numerator, denominator } => {
+                let (n, d) = (self.read(*numerator)?, self.read(*denominator)?);
+                let quotient = |(i, &d): (usize, &i64)| {
+                    if d > 0 {
+                        Ok(n[i % n.len()].div_euclid(d))
+                    } else {
+                        Err(ExecuteError::Forbidden { layer: self.layer.into(), value: d, lo: 1, hi: i64::MAX })
+                    }
+                };
+                d.iter().enumerate().map(quotient).collect()
+            }
+            AdviceRule::Rsqrt { input, exponent } => {
+                let root = |&w: &i64| {
+                    if w > 0 {
+                        Ok((1u64 << exponent).div_euclid(w as u64).isqrt() as i64)
+                    } else {
+                        Err(ExecuteError::Forbidden { layer: self.layer.into(), value: w, lo: 1, hi: i64::MAX })
+                    }
+                };
+                self.read(*input)?.iter().map(root).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Contractions: operands narrow, constants merged and quantised, all terms at one exponent.
+
+use super::builder::{LIMIT, Overflow, bits_for};
+use super::{Lowering, Quantised, quantise, quantise_constant};
+use crate::dense::{self, Factor};
+use crate::float::{Kind, Op, Term, Value};
+use verifier::graph::{Operand, Term as IntegerTerm};
+
+/// How finely the parts of a contraction are represented.
+#[derive(Clone, Copy)]
+struct Plan {
+    activation_bits: u32,
+    weight_bits: u32,
+    coefficient_bits: u32,
+    /// Terms that only add a value take it as it was computed.
+    wide_summands: bool,
+}
+
+/// Factors of a product this narrow need no rounding.
+const FACTOR_BITS: u32 = 24;
+/// Coarsest plan.
+const MIN_BITS: u32 = 8;
+
+/// A term with its constants merged.
+struct Prepared {
+    coefficient: f64,
+    dynamic: Vec<(Value, Vec<u8>)>,
+    constants: Vec<Factor<f64>>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn einsum(
+        &mut self,
+        value: Value,
+        dims: &[usize],
+        out: &[u8],
+        terms: &[Term],
+    ) -> Result<Quantised, Overflow> {
+        if let [Term { coefficient: 1.0, operands }] = terms
+            && let [(x, labels)] = &operands[..]
+            && labels == out
+        {
+            return self.raw(*x);
+        }
+        let (summands, constant) = self.prepare(dims, out, terms);
+        let (a, w) = (self.options.activation_bits, self.options.weight_bits);
+        let full = Plan { activation_bits: a, weight_bits: w, coefficient_bits: 20, wide_summands: true };
+        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, Plan { wide_summands: false, ..full }];
+        for bits in (MIN_BITS..a.max(w)).rev().step_by(2) {
+            let (activation_bits, weight_bits) = (a.min(bits), w.min(bits));
+            plans.push(Plan { activation_bits, weight_bits, coefficient_bits: bits, wide_summands: false });
+        }
+        for plan in plans {
+            if let Some(quantised) = self.attempt(value, dims, out, &summands, constant.as_ref(), plan)? {
+                return Ok(quantised);
+            }
+        }
+        Err(Overflow { layer: self.builder.layer.clone(), what: "sum".into(), lo: -LIMIT, hi: LIMIT })
+    }
+
+    /// The terms with an operand that is not constant, and the sum of the others.
+    fn prepare(&self, dims: &[usize], out: &[u8], terms: &[Term]) -> (Vec<Prepared>, Option<Factor<f64>>) {
+        let mut summands = Vec::new();
+        let mut constant: Vec<(f64, Vec<Factor<f64>>)> = Vec::new();
+        for term in terms {
+            let mut dynamic = Vec::new();
+            let mut constants: Vec<Factor<f64>> = Vec::new();
+            for (value, labels) in &term.operands {
+                match self.float.as_constant(*value) {
+                    Some(data) => constants.push(Factor { data: data.to_vec(), labels: labels.clone() }),
+                    None => dynamic.push((*value, labels.clone())),
+                }
+            }
+            if dynamic.is_empty() {
+                constant.push((term.coefficient, constants));
+            } else {
+                let constants = merge(dims, constants);
+                summands.push(Prepared { coefficient: term.coefficient, dynamic, constants });
+            }
+        }
+        if constant.is_empty() {
+            return (summands, None);
+        }
+        let used = |l: &u8| constant.iter().any(|(_, factors)| factors.iter().any(|f| f.labels.contains(l)));
+        let labels: Vec<u8> = out.iter().copied().filter(used).collect();
+        (summands, Some(Factor { data: dense::einsum(dims, &labels, constant), labels }))
+    }
+
+    fn attempt(
+        &mut self,
+        value: Value,
+        dims: &[usize],
+        out: &[u8],
+        summands: &[Prepared],
+        constant: Option<&Factor<f64>>,
+        plan: Plan,
+    ) -> Result<Option<Quantised>, Overflow> {
+        let mut terms: Vec<(i32, IntegerTerm)> = Vec::new();
+        for summand in summands {
+            terms.push(self.term(dims, summand, plan)?);
+        }
+        let exact = self.float.kind(value) != Kind::Real;
+        let constant_exponent = constant.map(|c| quantise_constant(&c.data, plan.weight_bits).0);
+        let finest = terms.iter().map(|t| t.0).chain(constant_exponent).chain(exact.then_some(0)).max().unwrap_or(0);
+        let mut aligned = Vec::new();
+        for (exponent, mut term) in terms {
+            let coefficient = i128::from(term.coefficient) << (finest - exponent).min(63);
+            if coefficient.abs() >= LIMIT {
+                return Ok(None);
+            }
+            term.coefficient = coefficient as i64;
+            aligned.push(term);
+        }
+        if let Some(constant) = constant {
+            if constant.data.iter().any(|x| (x * 2f64.powi(finest)).abs() >= LIMIT as f64) {
+                return Ok(None);
+            }
+            let integers = quantise(&constant.data, finest);
+            match (&constant.labels[..], integers[..]) {
+                ([], [0]) if !aligned.is_empty() => {}
+                ([], [c]) if c != 0 => aligned.push(IntegerTerm { coefficient: c, operands: Vec::new() }),
+                (labels, _) => {
+                    let shape = labels.iter().map(|&l| dims[l as usize]).collect();
+                    let tensor = self.builder.constant("bias", shape, integers)?;
+                    aligned.push(IntegerTerm {
+                        coefficient: 1,
+                        operands: vec![Operand { tensor, labels: labels.to_vec() }],
+                    });
+                }
+            }
+        }
+        let Some(range) = self.builder.contraction(dims, out, &aligned) else { return Ok(None) };
+        let tensor = self.builder.einsum_within("", dims.to_vec(), out.to_vec(), aligned, range)?;
+        Ok(Some(Quantised { tensor, exponent: finest }))
+    }
+
+    /// A term in integers, and its exponent.
+    fn term(&mut self, dims: &[usize], summand: &Prepared, plan: Plan) -> Result<(i32, IntegerTerm), Overflow> {
+        let alone = summand.dynamic.len() == 1 && summand.constants.is_empty();
+        let mut exponent = 0;
+        let mut operands = Vec::new();
+        for (value, labels) in &summand.dynamic {
+            let quantised = if plan.wide_summands && (alone || self.is_factor(*value)?) {
+                self.raw(*value)?
+            } else {
+                self.narrow(*value, plan.activation_bits)?
+            };
+            exponent += quantised.exponent;
+            operands.push(Operand { tensor: quantised.tensor, labels: labels.clone() });
+        }
+        let mut coefficient = summand.coefficient;
+        for factor in &summand.constants {
+            let data: Vec<f64> = factor.data.iter().map(|x| x * coefficient).collect();
+            coefficient = 1.0;
+            let (finest, integers) = quantise_constant(&data, plan.weight_bits);
+            let shape = factor.labels.iter().map(|&l| dims[l as usize]).collect();
+            let tensor = self.builder.constant("weight", shape, integers)?;
+            exponent += finest;
+            operands.push(Operand { tensor, labels: factor.labels.clone() });
+        }
+        let (mantissa, digits) = dyadic(coefficient, plan.coefficient_bits);
+        Ok((exponent + digits, IntegerTerm { coefficient: mantissa, operands }))
+    }
+
+    /// Whether a value can be multiplied as it was computed: it is narrow enough, or one per row and worth its bits.
+    fn is_factor(&mut self, value: Value) -> Result<bool, Overflow> {
+        let raw = self.raw(value)?;
+        let (lo, hi) = self.builder.interval(raw.tensor);
+        let bits = bits_for(i128::from(hi) - i128::from(lo) + 1);
+        Ok(bits <= FACTOR_BITS || matches!(self.float.node(value).op, Op::Reciprocal(_) | Op::Rsqrt(_)))
+    }
+}
+
+/// Multiplies constants together where the product is no larger than its largest factor.
+fn merge(dims: &[usize], mut constants: Vec<Factor<f64>>) -> Vec<Factor<f64>> {
+    constants.sort_by_key(|f| std::cmp::Reverse(f.data.len()));
+    let mut merged: Vec<Factor<f64>> = Vec::new();
+    for constant in constants {
+        match merged.iter_mut().find(|f| constant.labels.iter().all(|l| f.labels.contains(l))) {
+            Some(factor) => {
+                let labels = factor.labels.clone();
+                factor.data = dense::einsum(dims, &labels, vec![(1.0, vec![factor.clone(), constant])]);
+            }
+            None => merged.push(constant),
+        }
+    }
+    merged
+}
+
+/// `(m, k)` with `c` close to `m * 2^-k`, `m` odd and of at most `bits` bits.
+fn dyadic(c: f64, bits: u32) -> (i64, i32) {
+    let mut k = bits as i32 - 1 - c.abs().log2().floor() as i32;
+    let mut m = (c * 2f64.powi(k)).round() as i64;
+    while m != 0 && m % 2 == 0 {
+        m /= 2;
+        k -= 1;
+    }
+    (m, k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dyadic;
+
+    #[test]
+    fn dyadic_fractions_are_exact() {
+        assert_eq!(dyadic(0.375, 12), (3, 3));
+        assert_eq!(dyadic(-8.0, 12), (-1, -3));
+        let (m, k) = dyadic(1.0 / 49.0, 20);
+        assert!((m as f64 * 2f64.powi(-k) * 49.0 - 1.0).abs() < 2e-6);
+    }
+}

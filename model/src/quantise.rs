@@ -1,0 +1,157 @@
+//! Scales: what calibration learns about each value, and the way from real inputs to integers and back.
+
+use crate::float::{ABSENT, Graph as FloatGraph, Kind, Op, execute};
+use kernels::Ints;
+use thiserror::Error;
+use verifier::graph::Graph;
+
+/// `exp(-MASK_DEPTH)` is far below the last digit of any table entry.
+const MASK_DEPTH: f64 = 14.0;
+
+/// The values seen at calibration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Least value.
+    pub min: f64,
+    /// Greatest value.
+    pub max: f64,
+}
+
+impl Range {
+    /// Nothing seen yet.
+    const EMPTY: Self = Self { min: f64::INFINITY, max: f64::NEG_INFINITY };
+
+    /// Largest absolute value; 0 if nothing was seen.
+    pub fn magnitude(&self) -> f64 {
+        if self.min > self.max { 0.0 } else { self.min.abs().max(self.max.abs()) }
+    }
+
+    /// Whole powers of two around an integer input.
+    pub fn integers(&self) -> (i64, i64) {
+        let bound = |x: f64| (x.max(0.0) as i64 + 1).clamp(1, 1 << 40) as u64;
+        let hi = bound(self.max).next_power_of_two().max(1 << 15) as i64 - 1;
+        let lo = if self.min < 0.0 { -(bound(-self.min).next_power_of_two().max(1 << 15) as i64) } else { 0 };
+        (lo, hi)
+    }
+
+    fn include(&mut self, x: f64) {
+        if x > ABSENT / 2.0 && x.is_finite() {
+            self.min = self.min.min(x);
+            self.max = self.max.max(x);
+        }
+    }
+
+    fn widened(self, headroom: f64) -> Self {
+        let grow = |x: f64| x * headroom;
+        Self { min: if self.min < 0.0 { grow(self.min) } else { self.min }, max: if self.max > 0.0 { grow(self.max) } else { self.max } }
+    }
+}
+
+/// Runs the float model on samples; the range of every value, reals widened by `headroom`.
+pub fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Vec<Range> {
+    let mut ranges = vec![Range::EMPTY; graph.nodes.len()];
+    for sample in samples {
+        for (range, values) in ranges.iter_mut().zip(execute::run(graph, sample)) {
+            values.iter().for_each(|&x| range.include(x));
+        }
+    }
+    let widen = |(range, node): (Range, &crate::float::Node)| match node.kind {
+        Kind::Real => range.widened(headroom),
+        Kind::Int | Kind::Bool => range,
+    };
+    ranges.into_iter().zip(&graph.nodes).map(widen).collect()
+}
+
+/// Brings the masks of a graph down to finite size. A masked sum is `x + mask`, and any value that is [`MASK_DEPTH`] below
+/// the least `x` gets weight 0 in a softmax; so the mask's [`ABSENT`] becomes just that, and costs no precision.
+pub fn settle_masks(graph: &mut FloatGraph, ranges: &[Range]) {
+    let mut floors: Vec<(usize, f64)> = Vec::new();
+    for (node, range) in graph.nodes.iter().zip(ranges) {
+        let Op::Einsum { terms, .. } = &node.op else { continue };
+        for term in terms {
+            for (value, _) in &term.operands {
+                let masks = graph.as_constant(*value).is_some_and(|data| data.iter().any(|&x| x <= ABSENT / 2.0));
+                if masks && term.coefficient > 0.0 {
+                    floors.push((value.0, (range.min.min(0.0) - range.max.max(0.0) - MASK_DEPTH) / term.coefficient));
+                }
+            }
+        }
+    }
+    for (index, floor) in floors {
+        if let Op::Constant(data) = &mut graph.nodes[index].op {
+            data.iter_mut().filter(|x| **x <= ABSENT / 2.0).for_each(|x| *x = floor);
+        }
+    }
+}
+
+/// An input that the model cannot take.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum InputError {
+    /// There is no such input.
+    #[error("input {index} does not exist: the model has {count}")]
+    Position {
+        /// Position asked for.
+        index: usize,
+        /// Number of inputs.
+        count: usize,
+    },
+    /// The wrong number of elements.
+    #[error("input {index} '{name}' has {found} elements; shape {shape:?} needs {}", shape.iter().product::<usize>())]
+    Length {
+        /// Position of the input.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Elements given.
+        found: usize,
+    },
+    /// An element outside the calibrated range, or not a number.
+    #[error("input {index} '{name}': element {element} is {value}; the model takes {lo} to {hi} (calibrate it on wider samples)")]
+    Value {
+        /// Position of the input.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// Position of the element.
+        element: usize,
+        /// The element.
+        value: f32,
+        /// Least value taken.
+        lo: f64,
+        /// Greatest value taken.
+        hi: f64,
+    },
+}
+
+/// The integers of a public input: `floor(x * 2^exponent + 1/2)`, which must lie in the input's interval.
+///
+/// `values` is row-major, of the shape of input number `index`.
+///
+/// # Errors
+/// A wrong length, a value that is not a number, or one beyond the calibrated range.
+pub fn quantise_input(graph: &Graph, index: usize, values: &[f32]) -> Result<Ints, InputError> {
+    let port = graph.inputs.get(index).ok_or(InputError::Position { index, count: graph.inputs.len() })?;
+    let tensor = graph.tensor(port.tensor);
+    if values.len() != tensor.len() {
+        let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+        return Err(InputError::Length { index, name, shape, found: values.len() });
+    }
+    let scale = 2f64.powi(port.exponent);
+    let integers = values.iter().enumerate().map(|(element, &value)| {
+        let integer = (f64::from(value) * scale + 0.5).floor();
+        if integer >= tensor.lo as f64 && integer <= tensor.hi as f64 {
+            return Ok(integer as i64);
+        }
+        let (lo, hi) = (tensor.lo as f64 / scale, tensor.hi as f64 / scale);
+        Err(InputError::Value { index, name: tensor.name.clone(), element, value, lo, hi })
+    });
+    integers.collect::<Result<Vec<i64>, _>>().map(Ints::from)
+}
+
+/// The reals that integers stand for: `x * 2^-exponent`.
+pub fn dequantise(exponent: i32, values: &Ints) -> Vec<f64> {
+    let scale = 2f64.powi(-exponent);
+    values.to_vec().into_iter().map(|x| x as f64 * scale).collect()
+}
