@@ -145,7 +145,12 @@ fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) 
 }
 
 /// `output[o] = input[map(o)]`, or zero where the map leads nowhere: a view.
-pub fn rearrange<T: Scalar>(input: &[T], input_shape: &[usize], output_shape: &[usize], groups: &[AxisGroup]) -> Vec<T> {
+pub fn rearrange<T: Scalar>(
+    input: &[T],
+    input_shape: &[usize],
+    output_shape: &[usize],
+    groups: &[AxisGroup],
+) -> Vec<T> {
     let input_strides = strides(input_shape);
     // Position in the input, or None, for every output index of a group; and the group's strides by output axis.
     let maps: Vec<(Vec<Option<usize>>, Vec<usize>)> = groups

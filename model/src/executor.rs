@@ -14,7 +14,9 @@ pub type Values = Vec<Option<Ints>>;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ExecuteError {
     /// A tensor that a node reads was neither given nor computed.
-    #[error("layer '{layer}' reads tensor '{tensor}', which has no value; give inputs, weights and boundary tensors first")]
+    #[error(
+        "layer '{layer}' reads tensor '{tensor}', which has no value; give inputs, weights and boundary tensors first"
+    )]
     Missing {
         /// Layer of the source model.
         layer: String,
@@ -32,7 +34,9 @@ pub enum ExecuteError {
         expected: String,
     },
     /// A value outside the range that the graph allows.
-    #[error("layer '{layer}': value {value} lies outside {lo}..={hi}: the input leaves the range that the model was calibrated for")]
+    #[error(
+        "layer '{layer}': value {value} lies outside {lo}..={hi}: the input leaves the range that the model was calibrated for"
+    )]
     Forbidden {
         /// Layer of the source model.
         layer: String,
@@ -56,11 +60,7 @@ const PARALLEL: usize = 1 << 14;
 ///
 /// # Errors
 /// A missing or unfit tensor, or a value that the graph forbids: the layer, the value and the range.
-pub fn execute(
-    graph: &Graph,
-    nodes: impl IntoIterator<Item = u32>,
-    values: &mut Values,
-) -> Result<(), ExecuteError> {
+pub fn execute(graph: &Graph, nodes: impl IntoIterator<Item = u32>, values: &mut Values) -> Result<(), ExecuteError> {
     values.resize(graph.tensors.len(), None);
     for port in &graph.inputs {
         if let Some(value) = &values[port.tensor.index()] {
@@ -106,10 +106,7 @@ impl Run<'_> {
     fn read(&self, id: TensorId) -> Result<Vec<i64>, ExecuteError> {
         match &self.values[id.index()] {
             Some(value) => Ok(value.to_vec()),
-            None => Err(ExecuteError::Missing {
-                layer: self.layer.into(),
-                tensor: self.graph.tensor(id).name.clone(),
-            }),
+            None => Err(ExecuteError::Missing { layer: self.layer.into(), tensor: self.graph.tensor(id).name.clone() }),
         }
     }
 

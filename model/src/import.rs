@@ -155,9 +155,7 @@ fn check_options(options: &ImportOptions) -> Result<(), ImportError> {
 fn inputs(float: &FloatGraph) -> Vec<(usize, Kind, Option<usize>)> {
     let nodes = float.nodes.iter();
     let input = |node: &crate::float::Node| match node.op {
-        Op::Input(position) => {
-            Some((node.shape.iter().product(), node.kind, float.classes.get(&position).copied()))
-        }
+        Op::Input(position) => Some((node.shape.iter().product(), node.kind, float.classes.get(&position).copied())),
         _ => None,
     };
     nodes.filter_map(input).collect()
@@ -175,7 +173,8 @@ fn check_samples(float: &FloatGraph, samples: &[Vec<Vec<f32>>]) -> Result<Vec<Ve
             if values.len() != length {
                 return Err(fail(format!("input {position} has {} elements instead of {length}", values.len())));
             }
-            let whole = |x: f32| kind == Kind::Real || (x.fract() == 0.0 && (kind == Kind::Int || x == 0.0 || x == 1.0));
+            let whole =
+                |x: f32| kind == Kind::Real || (x.fract() == 0.0 && (kind == Kind::Int || x == 0.0 || x == 1.0));
             if let Some(x) = values.iter().find(|x| !x.is_finite() || !whole(**x)) {
                 return Err(fail(format!("input {position} holds {x}, which is not a value of its type")));
             }

@@ -43,7 +43,10 @@ impl Range {
 
     fn widened(self, headroom: f64) -> Self {
         let grow = |x: f64| x * headroom;
-        Self { min: if self.min < 0.0 { grow(self.min) } else { self.min }, max: if self.max > 0.0 { grow(self.max) } else { self.max } }
+        Self {
+            min: if self.min < 0.0 { grow(self.min) } else { self.min },
+            max: if self.max > 0.0 { grow(self.max) } else { self.max },
+        }
     }
 }
 
@@ -108,7 +111,9 @@ pub enum InputError {
         found: usize,
     },
     /// An element outside the calibrated range, or not a number.
-    #[error("input {index} '{name}': element {element} is {value}; the model takes {lo} to {hi} (calibrate it on wider samples)")]
+    #[error(
+        "input {index} '{name}': element {element} is {value}; the model takes {lo} to {hi} (calibrate it on wider samples)"
+    )]
     Value {
         /// Position of the input.
         index: usize,

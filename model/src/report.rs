@@ -112,7 +112,8 @@ pub fn measure(
             }
         }
     }
-    let computed = float.nodes.iter().zip(quantised).zip(&layers).filter(|((n, _), _)| !matches!(n.op, Op::Constant(_)));
+    let computed =
+        float.nodes.iter().zip(quantised).zip(&layers).filter(|((n, _), _)| !matches!(n.op, Op::Constant(_)));
     let layers = computed.filter_map(|((node, quantised), errors)| {
         Some(LayerAccuracy {
             layer: node.layer.clone(),

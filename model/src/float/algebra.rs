@@ -178,8 +178,7 @@ impl Graph {
         let kind = if scale == 1.0 { self.join([x]) } else { Kind::Real };
         let term = Term { coefficient: scale, operands: vec![(x, labels)] };
         let sum = self.einsum(kind, dims.clone(), out, vec![term]);
-        let shape: Vec<usize> =
-            dims.iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
+        let shape: Vec<usize> = dims.iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
         if keep { self.reshape(sum, &shape) } else { sum }
     }
 
@@ -193,8 +192,7 @@ impl Graph {
         shape.push(axes.iter().map(|&a| dims[a]).product());
         let flat = self.reshape(moved, &shape);
         let max = self.max(flat, None);
-        let kept: Vec<usize> =
-            dims.iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
+        let kept: Vec<usize> = dims.iter().enumerate().map(|(a, &n)| if axes.contains(&a) { 1 } else { n }).collect();
         if keep { self.reshape(max, &kept) } else { max }
     }
 
@@ -229,8 +227,9 @@ impl Graph {
             labels.extend(matrix);
             (self.reindex(x, moves), labels)
         };
-        let left = operand(a, &left, if row { &[label_m, label_k] } else { &[label_k] });
-        let right = operand(b, &right, if column { &[label_k, label_n] } else { &[label_k] });
+        let (rows, columns) = ([label_m, label_k], [label_k, label_n]);
+        let left = operand(a, &left, if row { &rows } else { &rows[1..] });
+        let right = operand(b, &right, if column { &columns } else { &columns[..1] });
         let mut out: Vec<u8> = (0..rank).collect();
         out.extend(row.then_some(label_m));
         out.extend(column.then_some(label_n));

@@ -88,7 +88,9 @@ impl Expr {
                 || match expr {
                     Expr::X | Expr::Constant(_) => false,
                     Expr::Apply(_, a) => any(a, test),
-                    Expr::Add(a, b) | Expr::Mul(a, b) | Expr::Max(a, b) | Expr::Min(a, b) => any(a, test) || any(b, test),
+                    Expr::Add(a, b) | Expr::Mul(a, b) | Expr::Max(a, b) | Expr::Min(a, b) => {
+                        any(a, test) || any(b, test)
+                    }
                 }
         }
         any(self, &|e| matches!(e, Expr::Apply(..)))
@@ -160,7 +162,9 @@ fn absorb_transposes(graph: &Graph, dims: &mut Vec<usize>, operand: &mut (Value,
         let shape = graph.shape(*input);
         let mut labels = vec![None; shape.len()];
         let mut fresh = dims.clone();
-        let absorbed = groups.iter().all(|group| absorb(group, shape, graph.shape(operand.0), &operand.1, &mut labels, &mut fresh));
+        let absorbed = groups
+            .iter()
+            .all(|group| absorb(group, shape, graph.shape(operand.0), &operand.1, &mut labels, &mut fresh));
         let labels: Option<Vec<u8>> = labels.into_iter().collect();
         let (true, Some(labels)) = (absorbed && fresh.len() <= MAX_LABELS, labels) else { return };
         *dims = fresh;

@@ -87,11 +87,8 @@ impl Graph {
             return x;
         }
         let shape = order.iter().map(|&a| self.shape(x)[a]).collect();
-        let group = |(o, &i): (usize, &usize)| AxisGroup {
-            input_axes: vec![i],
-            output_axes: vec![o],
-            map: affine(0, &[1]),
-        };
+        let group =
+            |(o, &i): (usize, &usize)| AxisGroup { input_axes: vec![i], output_axes: vec![o], map: affine(0, &[1]) };
         let groups = order.iter().enumerate().map(group).collect();
         self.view(x, shape, groups)
     }

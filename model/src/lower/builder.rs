@@ -5,7 +5,8 @@ use kernels::Ints;
 use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 use verifier::graph::{
-    Advice, AdviceRule, AxisGroup, Bound, Einsum, Graph, Lookup, Node, Op, Operand, Source, Tensor, TensorId, Term, View,
+    Advice, AdviceRule, AxisGroup, Bound, Einsum, Graph, Lookup, Node, Op, Operand, Source, Tensor, TensorId, Term,
+    View,
 };
 
 /// Every magnitude stays below this.
@@ -13,7 +14,9 @@ pub const LIMIT: i128 = 1 << 62;
 
 /// A layer that does not fit the integer range.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("layer '{layer}': {what} would need values from {lo} to {hi}, beyond 62 bits; lower the activation or weight bits")]
+#[error(
+    "layer '{layer}': {what} would need values from {lo} to {hi}, beyond 62 bits; lower the activation or weight bits"
+)]
 pub struct Overflow {
     /// Layer of the source model.
     pub layer: String,
@@ -152,7 +155,13 @@ impl Builder {
     }
 
     /// A contraction.
-    pub fn einsum(&mut self, what: &str, dims: Vec<usize>, out: Vec<u8>, terms: Vec<Term>) -> Result<TensorId, Overflow> {
+    pub fn einsum(
+        &mut self,
+        what: &str,
+        dims: Vec<usize>,
+        out: Vec<u8>,
+        terms: Vec<Term>,
+    ) -> Result<TensorId, Overflow> {
         let range = self.contraction(&dims, &out, &terms).unwrap_or((-LIMIT, LIMIT));
         self.einsum_within(what, dims, out, terms, range)
     }

@@ -116,9 +116,9 @@ impl Lowering<'_> {
                 return Ok(None);
             }
             let integers = quantise(&constant.data, finest);
-            match (&constant.labels[..], integers[..]) {
+            match (&constant.labels[..], &integers[..]) {
                 ([], [0]) if !aligned.is_empty() => {}
-                ([], [c]) if c != 0 => aligned.push(IntegerTerm { coefficient: c, operands: Vec::new() }),
+                ([], &[c]) if c != 0 => aligned.push(IntegerTerm { coefficient: c, operands: Vec::new() }),
                 (labels, _) => {
                     let shape = labels.iter().map(|&l| dims[l as usize]).collect();
                     let tensor = self.builder.constant("bias", shape, integers)?;

@@ -70,22 +70,9 @@ impl Lowering<'_> {
     }
 
     /// The value, rounded and kept within `lo..lo + 2^bits` at the given exponent, or a little less of it.
-    pub(super) fn clamped(
-        &mut self,
-        raw: Quantised,
-        exponent: i32,
-        lo: i64,
-        bits: u32,
-    ) -> Result<Quantised, Overflow> {
+    pub(super) fn clamped(&mut self, raw: Quantised, exponent: i32, lo: i64, bits: u32) -> Result<Quantised, Overflow> {
         let shift = (raw.exponent - exponent).clamp(0, 60) as u32;
-        let domain = Domain {
-            add: rounding(shift),
-            shift,
-            lo,
-            bits,
-            below: Bound::Saturate,
-            above: Bound::Saturate,
-        };
+        let domain = Domain { add: rounding(shift), shift, lo, bits, below: Bound::Saturate, above: Bound::Saturate };
         let tensor = self.builder.lookup("rounded", raw.tensor, domain, None)?;
         Ok(Quantised { tensor, exponent: raw.exponent - shift as i32 })
     }

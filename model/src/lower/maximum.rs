@@ -7,7 +7,7 @@ use super::builder::{Domain, Overflow, bits_for};
 use super::{Lowering, Quantised};
 use crate::float::Value;
 use crate::float::moves::affine;
-use verifier::graph::{AdviceRule, AxisGroup, Bound, Operand, Term, TensorId};
+use verifier::graph::{AdviceRule, AxisGroup, Bound, Operand, TensorId, Term};
 
 /// Longest row that is a tournament.
 const TOURNAMENT: usize = 4;
@@ -50,7 +50,10 @@ impl Lowering<'_> {
         let sign = if last { 1 } else { -1 };
         let terms = vec![
             Term { coefficient: 1 << k, operands: vec![Operand { tensor: narrow.tensor, labels: labels.clone() }] },
-            Term { coefficient: sign, operands: vec![Operand { tensor: indices, labels: vec![labels.len() as u8 - 1] }] },
+            Term {
+                coefficient: sign,
+                operands: vec![Operand { tensor: indices, labels: vec![labels.len() as u8 - 1] }],
+            },
         ];
         let keys = self.builder.einsum("keys", shape, labels, terms)?;
         let key = self.row_max(keys)?;

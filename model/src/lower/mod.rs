@@ -105,7 +105,13 @@ impl Lowering<'_> {
         let half = 1i64 << (bits - 1);
         let (exponent, range) = match node.kind {
             Kind::Real => (exponent_for(self.ranges[value.0].magnitude(), bits, false), (-half, half - 1)),
-            Kind::Int => (0, self.float.classes.get(&position).map_or_else(|| self.ranges[value.0].integers(), |&n| (0, n as i64 - 1))),
+            Kind::Int => (
+                0,
+                self.float
+                    .classes
+                    .get(&position)
+                    .map_or_else(|| self.ranges[value.0].integers(), |&n| (0, n as i64 - 1)),
+            ),
             Kind::Bool => (0, (0, 1)),
         };
         let tensor = self.builder.input(&node.layer, node.shape.clone(), range)?;
@@ -164,10 +170,8 @@ impl Lowering<'_> {
         for (name, value) in &self.float.outputs {
             self.builder.layer.clone_from(name);
             let quantised = self.raw(*value)?;
-            let computed = matches!(
-                self.builder.graph.tensor(quantised.tensor).source,
-                verifier::graph::Source::Node(_)
-            );
+            let computed =
+                matches!(self.builder.graph.tensor(quantised.tensor).source, verifier::graph::Source::Node(_));
             let taken = self.builder.graph.outputs.iter().any(|p| p.tensor == quantised.tensor);
             let tensor = if computed && !taken {
                 quantised.tensor

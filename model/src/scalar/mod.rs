@@ -25,7 +25,6 @@ pub enum Expr {
 
 /// The transcendental functions, and the others that no ring operation gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the function of its name")]
 pub enum Primitive {
     Exp,
     Ln,
@@ -85,26 +84,9 @@ impl Expr {
         Self::X.max(Self::Constant(0.0))
     }
 
-    /// `min(max(x, lo), hi)`.
-    pub fn clip(lo: f64, hi: f64) -> Self {
-        Self::X.max(Self::Constant(lo)).min(Self::Constant(hi))
-    }
-
     /// Whether the function is `max(x, 0)`.
     pub fn is_relu(&self) -> bool {
         *self == Self::relu()
-    }
-
-    /// The bounds, if the function is [`Expr::clip`].
-    pub fn as_clip(&self) -> Option<(f64, f64)> {
-        let Self::Min(inner, hi) = self else { return None };
-        match (&**inner, &**hi) {
-            (Self::Max(x, lo), Self::Constant(hi)) if **x == Self::X => match **lo {
-                Self::Constant(lo) => Some((lo, *hi)),
-                _ => None,
-            },
-            _ => None,
-        }
     }
 
     /// Whether the tree applies a primitive or multiplies two functions of `x`: whether it takes a table.

@@ -180,7 +180,9 @@ fn modulo(c: &mut Context<'_>, a: Value) -> Imported<Value> {
         return Err(c.unsupported("the divisor must be a positive constant"));
     }
     if !fmod {
-        return Err(c.unsupported("the remainder with the sign of the divisor; set fmod = 1 for numerators that are not negative"));
+        return Err(c.unsupported(
+            "the remainder with the sign of the divisor; set fmod = 1 for numerators that are not negative",
+        ));
     }
     let quotient = truncated_quotient(c, a, b)?;
     Ok(c.g.linear(&[(1.0, &[a]), (-1.0, &[quotient, b])]))

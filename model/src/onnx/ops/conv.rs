@@ -28,7 +28,10 @@ impl Sliding {
         let list = |name: &str, default: i64, least: i64, count: usize| -> Imported<Vec<i64>> {
             let list = c.ints(name).unwrap_or_else(|| vec![default; count]);
             c.ensure(list.len() == count, &format!("attribute '{name}' needs {count} numbers"))?;
-            c.ensure(list.iter().all(|i| (least..1 << 31).contains(i)), &format!("attribute '{name}' is out of range"))?;
+            c.ensure(
+                list.iter().all(|i| (least..1 << 31).contains(i)),
+                &format!("attribute '{name}' is out of range"),
+            )?;
             Ok(list)
         };
         c.ensure(kernel.len() == rank && kernel.iter().all(|&k| k > 0), "the kernel does not fit the input")?;
@@ -42,7 +45,8 @@ impl Sliding {
                 let windows = (spatial[i] as i64 + strides[i] - 1) / strides[i];
                 let total = ((windows - 1) * strides[i] + extent(i) - spatial[i] as i64).max(0);
                 let small = total / 2;
-                (before[i], after[i]) = if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
+                (before[i], after[i]) =
+                    if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
             }
         } else if auto != "NOTSET" && auto != "VALID" && !auto.is_empty() {
             return Err(c.unsupported(format!("auto_pad = '{auto}'")));
@@ -151,7 +155,10 @@ pub fn conv_transpose(c: &mut Context<'_>) -> Imported {
     let list = |name: &str, default: i64, count: usize| c.ints(name).unwrap_or_else(|| vec![default; count]);
     let (strides, dilations, pads) = (list("strides", 1, rank), list("dilations", 1, rank), list("pads", 0, 2 * rank));
     let positive = strides.iter().chain(&dilations).all(|s| (1..1 << 20).contains(s));
-    c.ensure(strides.len() == rank && dilations.len() == rank && pads.len() == 2 * rank && positive, "bad strides or pads")?;
+    c.ensure(
+        strides.len() == rank && dilations.len() == rank && pads.len() == 2 * rank && positive,
+        "bad strides or pads",
+    )?;
     let mut sliding = Sliding {
         kernel: weights[2..].to_vec(),
         strides,

@@ -12,15 +12,14 @@ pub fn import(c: &mut Context<'_>, operator: &str) -> Imported {
         "OneHot" => one_hot(c)?,
         _ => {
             let x = c.input(0)?;
-            let data = c.constant(x, "the input")?;
-            let strides = crate::dense::strides(c.g.shape(x));
-            let shape = c.shape(x);
+            let (data, shape) = (c.constant(x, "the input")?, c.shape(x));
+            let strides = crate::dense::strides(&shape);
             let places: Vec<usize> = (0..data.len()).filter(|&i| data[i] != 0.0).collect();
-            let digits = |axis: usize| places.iter().map(move |&i| (i / strides[axis] % shape[axis]) as i64).collect();
-            let rank = c.shape(x).len();
-            let all: Vec<Vec<i64>> = (0..rank).map(digits).collect();
-            let count = all.first().map_or(0, Vec::len);
-            c.int_constant(&[rank, count], all.into_iter().flatten())
+            let mut rows = Vec::new();
+            for axis in 0..shape.len() {
+                rows.extend(places.iter().map(|&i| (i / strides[axis] % shape[axis]) as i64));
+            }
+            c.int_constant(&[shape.len(), places.len()], rows)
         }
     };
     Ok(vec![result])
@@ -60,7 +59,8 @@ fn gather_elements(c: &mut Context<'_>) -> Imported<Value> {
     let (x, indices) = (c.input(0)?, c.input(1)?);
     let (shape, index_shape) = (c.shape(x), c.shape(indices));
     let axis = c.axis(c.int("axis").unwrap_or(0), shape.len())?;
-    let others_fit = index_shape.len() == shape.len() && (0..shape.len()).all(|a| a == axis || index_shape[a] <= shape[a]);
+    let others_fit =
+        index_shape.len() == shape.len() && (0..shape.len()).all(|a| a == axis || index_shape[a] <= shape[a]);
     c.ensure(others_fit, "the indices do not fit the input")?;
     let hot = match constant_indices(c, indices, shape[axis])? {
         Some(constant) => {
@@ -91,12 +91,17 @@ fn scatter_elements(c: &mut Context<'_>) -> Imported<Value> {
     let (shape, index_shape) = (c.shape(x), c.shape(indices));
     let axis = c.axis(c.int("axis").unwrap_or(0), shape.len())?;
     let Some(constant) = constant_indices(c, indices, shape[axis])? else {
-        return Err(c.unsupported("indices that the model computes: two could be equal, and then the result is undefined"));
+        return Err(
+            c.unsupported("indices that the model computes: two could be equal, and then the result is undefined")
+        );
     };
     if reduction != "none" {
         return Err(c.unsupported(format!("reduction '{reduction}'")));
     }
-    c.ensure(index_shape == c.shape(updates) && index_shape.len() == shape.len(), "indices and updates differ in shape")?;
+    c.ensure(
+        index_shape == c.shape(updates) && index_shape.len() == shape.len(),
+        "indices and updates differ in shape",
+    )?;
     // From each element of the output back to the update that lands there.
     let strides = crate::dense::strides(&shape);
     let index_strides = crate::dense::strides(&index_shape);

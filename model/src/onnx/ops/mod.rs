@@ -24,8 +24,8 @@ pub fn import(c: &mut Context<'_>) -> Imported {
         "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not" | "Where"
         | "Cast" | "Floor" | "Ceil" | "Round" | "IsNaN" => arithmetic::import(c, &operator),
         "Relu" | "LeakyRelu" | "PRelu" | "Sigmoid" | "Tanh" | "Gelu" | "Elu" | "Selu" | "Celu" | "HardSigmoid"
-        | "HardSwish" | "Softplus" | "Softsign" | "Mish" | "ThresholdedRelu" | "Swish" | "Clip" | "Erf" | "Exp" | "Log"
-        | "Sqrt" | "Reciprocal" | "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" => {
+        | "HardSwish" | "Softplus" | "Softsign" | "Mish" | "ThresholdedRelu" | "Swish" | "Clip" | "Erf" | "Exp"
+        | "Log" | "Sqrt" | "Reciprocal" | "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" => {
             activation::import(c, &operator)
         }
         "Gemm" | "MatMul" | "Einsum" => linear::import(c, &operator),
@@ -34,14 +34,20 @@ pub fn import(c: &mut Context<'_>) -> Imported {
         "MaxPool" => pool::max_pool(c),
         "AveragePool" => pool::average_pool(c),
         "GlobalAveragePool" | "GlobalMaxPool" => pool::global(c, &operator),
-        "BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization"
-        | "RMSNormalization" | "Softmax" | "LogSoftmax" | "Hardmax" => norm::import(c, &operator),
+        "BatchNormalization"
+        | "LayerNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "RMSNormalization"
+        | "Softmax"
+        | "LogSoftmax"
+        | "Hardmax" => norm::import(c, &operator),
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceL2" | "ReduceSumSquare"
         | "ArgMax" | "ArgMin" => reduce::import(c, &operator),
         "Resize" | "Upsample" => resize::import(c, &operator),
-        "Identity" | "Dropout" | "Constant" | "ConstantOfShape" | "Shape" | "Size" | "Range" | "Reshape" | "Flatten"
-        | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "Concat" | "Split" | "Slice" | "Pad" | "Trilu"
-        | "DepthToSpace" | "SpaceToDepth" => shape::import(c, &operator),
+        "Identity" | "Dropout" | "Constant" | "ConstantOfShape" | "Shape" | "Size" | "Range" | "Reshape"
+        | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "Concat" | "Split" | "Slice"
+        | "Pad" | "Trilu" | "DepthToSpace" | "SpaceToDepth" => shape::import(c, &operator),
         "Gather" | "GatherElements" | "OneHot" | "NonZero" | "ScatterElements" => index::import(c, &operator),
         "LSTM" => recurrent::lstm(c),
         "GRU" => recurrent::gru(c),

@@ -20,7 +20,8 @@ fn windows(c: &mut Context<'_>, x: Value, sliding: &Sliding) -> Value {
     let mut moves = vec![keep(shape[0]), keep(shape[1])];
     moves.extend((0..rank).map(|i| sliding.window(i)));
     let pairs = c.g.reindex(x, moves);
-    let order: Vec<usize> = [0, 1].into_iter().chain((0..rank).map(|i| 2 + 2 * i)).chain((0..rank).map(|i| 3 + 2 * i)).collect();
+    let order: Vec<usize> =
+        [0, 1].into_iter().chain((0..rank).map(|i| 2 + 2 * i)).chain((0..rank).map(|i| 3 + 2 * i)).collect();
     c.g.transpose(pairs, &order)
 }
 

@@ -97,11 +97,8 @@ impl Gates {
 
     /// The product of `x` with one gate's weights, and the gate's bias.
     fn side(&self, c: &mut Context<'_>, x: Value, gate: usize, recurrent: bool) -> Imported<Value> {
-        let (weights, bias) = if recurrent {
-            (self.recurrence, self.recurrent_bias)
-        } else {
-            (self.input, self.input_bias)
-        };
+        let (weights, bias) =
+            if recurrent { (self.recurrence, self.recurrent_bias) } else { (self.input, self.input_bias) };
         let weights = self.columns(c, weights, gate);
         let product = matmul(c, x, weights)?;
         Ok(match bias {

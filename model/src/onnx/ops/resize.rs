@@ -45,9 +45,21 @@ pub fn import(c: &mut Context<'_>, operator: &str) -> Imported {
         let source = |o: f64| -> Option<f64> {
             let at = match transformation.as_str() {
                 "half_pixel" => (o + 0.5) / scale - 0.5,
-                "pytorch_half_pixel" => if to > 1.0 { (o + 0.5) / scale - 0.5 } else { 0.0 },
+                "pytorch_half_pixel" => {
+                    if to > 1.0 {
+                        (o + 0.5) / scale - 0.5
+                    } else {
+                        0.0
+                    }
+                }
                 "asymmetric" => o / scale,
-                "align_corners" => if to > 1.0 { o * (from - 1.0) / (to - 1.0) } else { 0.0 },
+                "align_corners" => {
+                    if to > 1.0 {
+                        o * (from - 1.0) / (to - 1.0)
+                    } else {
+                        0.0
+                    }
+                }
                 _ => return None,
             };
             Some(match rounding.as_str() {

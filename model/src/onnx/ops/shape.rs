@@ -88,7 +88,8 @@ fn rearrange(c: &mut Context<'_>, operator: &str) -> Imported<Value> {
         "Expand" => {
             let wanted = lengths(c, 1, "the shape")?;
             let target = crate::float::algebra::broadcast(&[&shape, &wanted]);
-            let target = target.ok_or_else(|| c.invalid(format!("shapes {shape:?} and {wanted:?} do not broadcast")))?;
+            let target =
+                target.ok_or_else(|| c.invalid(format!("shapes {shape:?} and {wanted:?} do not broadcast")))?;
             element_count(c, &target)?;
             Ok(c.g.expand(x, &target))
         }
@@ -137,7 +138,11 @@ fn constant(c: &mut Context<'_>) -> Imported<Value> {
         return Ok(c.int_constant(&[], [i]));
     }
     let x = c.float("value_float", f64::NAN);
-    if x.is_finite() { Ok(c.g.scalar(Kind::Real, x)) } else { Err(c.unsupported("its value is not a finite tensor or number")) }
+    if x.is_finite() {
+        Ok(c.g.scalar(Kind::Real, x))
+    } else {
+        Err(c.unsupported("its value is not a finite tensor or number"))
+    }
 }
 
 fn dropout(c: &mut Context<'_>) -> Imported {
@@ -186,7 +191,8 @@ fn concat(c: &mut Context<'_>) -> Imported<Value> {
     let all = c.all()?;
     let rank = c.shape(all[0]).len();
     let axis = c.axis(c.int("axis").ok_or_else(|| c.invalid("attribute 'axis' is missing"))?, rank)?;
-    let others = |shape: Vec<usize>| shape.iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect::<Vec<_>>();
+    let others =
+        |shape: Vec<usize>| shape.iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect::<Vec<_>>();
     let first = others(c.shape(all[0]));
     let fit = all.iter().all(|&v| c.shape(v).len() == rank && others(c.shape(v)) == first);
     c.ensure(fit, "the operands differ in more than the axis")?;

@@ -1,0 +1,27 @@
+//! Real ONNX models: the benchmark's two and the collection, imported, executed and compared with the float run.
+
+mod common;
+
+use common::{import_and_run, read_sample, shared};
+use proofmill_model::{Subgraphs, partition};
+use verifier::graph::Op;
+
+#[test]
+fn benchmark_models_stay_within_a_thousandth() {
+    let Some(folder) = shared("bench") else { return };
+    for name in ["mlp", "cnn"] {
+        let bytes = std::fs::read(folder.join(format!("{name}.onnx"))).expect("the model is readable");
+        let sample = read_sample(&folder.join(format!("{name}.input.json")));
+        let (model, _) = import_and_run(&bytes, &sample).expect("the model is supported");
+        let error = model.report.outputs[0].max_error;
+        let lookups = model.graph.nodes.iter().filter(|n| matches!(n.op, Op::Lookup(_))).count();
+        println!("{name}: max error {error:.2e}, {} nodes, {lookups} lookups", model.graph.nodes.len());
+        assert!(error <= 1e-3, "{name}: {error}");
+        for count in [1, 4] {
+            let parts = partition(&model, Subgraphs::Count(count)).expect("the model can be cut");
+            assert_eq!(parts.count, count);
+            assert!((0..count).all(|s| parts.subgraph_of_node.contains(&s)));
+            assert!(parts.subgraph_of_node.is_sorted());
+        }
+    }
+}
