@@ -75,7 +75,7 @@ pub fn execute(graph: &Graph, nodes: impl IntoIterator<Item = u32>, values: &mut
             Op::Einsum(e) => Some((e.output, run.einsum(e)?)),
             Op::View(v) => Some((v.output, run.view(v)?)),
             Op::Advice(a) => Some((a.output, run.advice(a)?)),
-            Op::Lookup(l) => run.lookup(l, &mut tables)?.map(|(output, data)| (output, data)),
+            Op::Lookup(l) => run.lookup(l, &mut tables)?,
         };
         if let Some((output, data)) = result {
             values[output.index()] = Some(Ints::from(data));

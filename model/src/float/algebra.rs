@@ -217,9 +217,9 @@ impl Graph {
             let mut moves: Vec<_> = shape.iter().map(|&n| (vec![n], affine(0, &[1]))).collect();
             moves.extend(matrix.iter().map(|&l| (vec![dims[l as usize]], affine(0, &[1]))));
             let mut labels = Vec::new();
-            for axis in 0..shape.len() {
+            for (axis, replacement) in moves.iter_mut().enumerate().take(shape.len()) {
                 if repeated(axis) {
-                    moves[axis] = (vec![], affine(0, &[]));
+                    *replacement = (vec![], affine(0, &[]));
                 } else {
                     labels.push((first + axis) as u8);
                 }

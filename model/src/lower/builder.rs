@@ -254,7 +254,7 @@ impl Builder {
 
     /// Asserts that every element lies in `lo..lo + 2^bits`.
     pub fn assert_range(&mut self, input: TensorId, lo: i64, bits: u32) {
-        self.push_lookup(input, Domain::exact(lo, bits), None, None);
+        self.push_lookup(input, Domain::exact(lo, bits.max(1)), None, None);
     }
 
     fn push_lookup(&mut self, input: TensorId, domain: Domain, table: Option<TensorId>, output: Option<TensorId>) {

@@ -71,7 +71,7 @@ fn raised(interval: Interval, power: usize) -> Interval {
         value = product(value, interval);
         value = (value.0.max(-(1 << 64)), value.1.min(1 << 64));
     }
-    if power % 2 == 0 { (value.0.max(0), value.1) } else { value }
+    if power.is_multiple_of(2) { (value.0.max(0), value.1) } else { value }
 }
 
 /// The least and greatest, over the output channels, of `sum over the constant's summed labels of w * rest`.

@@ -132,7 +132,7 @@ fn channels(c: &mut Context<'_>, x: Value, grouped: bool) -> Imported<Value> {
     c.only("stash_type", 1)?;
     let epsilon = c.float("epsilon", 1e-5);
     let groups = if grouped { c.int("num_groups").unwrap_or(0) as usize } else { shape[1] };
-    c.ensure(groups > 0 && shape[1] % groups == 0, "the groups do not divide the channels")?;
+    c.ensure(groups > 0 && shape[1].is_multiple_of(groups), "the groups do not divide the channels")?;
     let mut split = vec![shape[0], groups, shape[1] / groups];
     split.extend(&shape[2..]);
     let x = c.g.reshape(x, &split);

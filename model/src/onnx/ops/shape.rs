@@ -147,7 +147,11 @@ fn constant(c: &mut Context<'_>) -> Imported<Value> {
 
 fn dropout(c: &mut Context<'_>) -> Imported {
     let x = c.input(0)?;
-    (c.float("ratio", 0.5), c.int("seed"), c.flag("is_test", true));
+    // Parameters of training, which change nothing at inference.
+    for name in ["seed", "is_test"] {
+        c.int(name);
+    }
+    c.float("ratio", 0.5);
     if let Some(training) = c.optional(2)
         && c.constant(training, "training_mode")? != [0.0]
     {
