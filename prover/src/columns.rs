@@ -39,7 +39,7 @@ impl LookupColumns {
             committed.map(|l| Ints::from(split.iter().map(|s| limb(part(s), l)).collect::<Vec<_>>())).collect()
         };
         let edge = |l: &Limb| -> Ints {
-            let edges = split.iter().map(|s| verifier::plan::edge(limb(s.value, l) as usize, l.width));
+            let edges = split.iter().map(|s| verifier::plan::edge(limb(s.value, l), l.width));
             Ints::from(edges.collect::<Vec<_>>())
         };
         let excess = plan.excess.as_ref();

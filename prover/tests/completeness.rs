@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{convnet, run};
+use common::nets::convnet;
+use common::run;
 use verifier::verify;
 
 #[test]

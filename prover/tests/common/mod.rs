@@ -1,5 +1,8 @@
-//! Small graphs, run by a slow interpreter, for tests of the argument.
+//! Small graphs, run by a slow interpreter, for tests of the argument; and what a prover may lie about.
 #![allow(dead_code)]
+
+pub mod attempt;
+pub mod nets;
 
 use kernels::{Cpu, Ints};
 use prover::{Boundary, Values, Weights};
@@ -13,11 +16,24 @@ pub struct Net {
     pub graph: Graph,
     pub weights: Weights,
     pub values: Values,
+    /// What is added to an element of a computed tensor; all that is computed from it follows.
+    pub lie: Option<Lie>,
+}
+
+/// `delta` is added to an element of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Lie {
+    pub tensor: TensorId,
+    pub element: usize,
+    pub delta: i64,
 }
 
 impl Net {
-    fn tensor(&mut self, name: &str, shape: &[usize], source: Source, values: Vec<i64>) -> TensorId {
+    fn tensor(&mut self, name: &str, shape: &[usize], source: Source, mut values: Vec<i64>) -> TensorId {
         let id = TensorId(self.graph.tensors.len() as u32);
+        if let Some(lie) = self.lie.filter(|lie| lie.tensor == id) {
+            values[lie.element] += lie.delta;
+        }
         let (lo, hi) = (values.iter().min().unwrap(), values.iter().max().unwrap());
         // Wider than the values seen, as an interval analysis would give.
         let slack = (hi - lo) / 2 + 3;
@@ -45,6 +61,12 @@ impl Net {
 
     pub fn shape(&self, id: TensorId) -> Vec<usize> {
         self.graph.tensor(id).shape.clone()
+    }
+
+    /// Sets a tensor's interval.
+    pub fn within(&mut self, id: TensorId, lo: i64, hi: i64) {
+        let tensor = &mut self.graph.tensors[id.index()];
+        (tensor.lo, tensor.hi) = (lo, hi);
     }
 
     fn node(&mut self, name: &str, op: Op) {
@@ -171,6 +193,20 @@ impl Net {
         output
     }
 
+    /// `floor(numerator / denominator)`, without the assertions that leave one value.
+    pub fn divide(&mut self, numerator: TensorId, denominator: TensorId) -> TensorId {
+        let shape = self.shape(denominator);
+        let values = self.get(numerator).iter().zip(self.get(denominator)).map(|(n, d)| n.div_euclid(d)).collect();
+        let output = self.tensor("quotient", &shape, self.next_source(), values);
+        self.node("quotient", Op::Advice(Advice { rule: AdviceRule::FloorDiv { numerator, denominator }, output }));
+        output
+    }
+
+    pub fn assert_range(&mut self, input: TensorId, lo: i64, bits: u32) {
+        let (below, above) = (Bound::Forbid, Bound::Forbid);
+        self.lookup(Lookup { below, above, ..requant(input, 0, lo, bits) }, false);
+    }
+
     pub fn output(&mut self, tensor: TensorId) {
         self.graph.outputs.push(Port { tensor, exponent: 0 });
     }
@@ -230,53 +266,4 @@ pub fn requant(input: TensorId, shift: u32, lo: i64, bits: u32) -> Lookup {
 pub fn axis(input: usize, output: usize) -> AxisGroup {
     let map = IndexMap::Affine { offset: 0, strides: vec![1] };
     AxisGroup { input_axes: vec![input], output_axes: vec![output], map }
-}
-
-/// A convolution with padding, relu, max over windows, a function table, a dense layer with a residual.
-pub fn convnet() -> Net {
-    let mut net = Net::default();
-    let image = net.input(&[2, 7, 6], numbers(84, 1, 100));
-    let kernel = net.weight(&[3, 2, 3, 3], numbers(54, 2, 50));
-    let bias = net.weight(&[3], numbers(3, 3, 1000));
-    let window = |axis: usize, y: usize, k: usize| AxisGroup {
-        input_axes: vec![axis],
-        output_axes: vec![y, k],
-        map: IndexMap::Affine { offset: -1, strides: vec![1, 1] },
-    };
-    let windows = net.view(image, &[2, 7, 3, 6, 3], vec![axis(0, 0), window(1, 1, 2), window(2, 3, 4)]);
-    let conv = net.einsum(&[(1, &[(windows, "bcdef"), (kernel, "abdf")]), (2, &[(bias, "a")])], "ace");
-    let relu = net.lookup(requant(conv, 5, 0, 8), true).unwrap();
-    // Pairs along the last axis.
-    let pairs = AxisGroup {
-        input_axes: vec![2],
-        output_axes: vec![2, 3],
-        map: IndexMap::Affine { offset: 0, strides: vec![2, 1] },
-    };
-    let pooled = net.view(relu, &[3, 7, 3, 2], vec![axis(0, 0), axis(1, 1), pairs]);
-    let max = net.advice_max(pooled);
-    let distance = net.einsum(&[(1, &[(max, "abc")]), (-1, &[(pooled, "abcd")])], "abcd");
-    let mut differs = requant(distance, 0, 0, 1);
-    differs.below = Bound::Forbid;
-    let differs = net.lookup(differs, true).unwrap();
-    let misses = net.einsum(&[(1, &[]), (-1, &[(differs, "abcd")])], "abc");
-    let mut attained = requant(misses, 0, 0, 2);
-    (attained.below, attained.above) = (Bound::Forbid, Bound::Forbid);
-    net.lookup(attained, false);
-    let table = net.weight(&[64], (0..64).map(|i| (i * i) as i64 / 9 - 30).collect());
-    let mut function = requant(max, 1, 5, 6);
-    (function.table, function.multiplier) = (Some(table), 3);
-    let squashed = net.lookup(function, true).unwrap();
-    let flat = AxisGroup {
-        input_axes: vec![0, 1, 2],
-        output_axes: vec![0],
-        map: IndexMap::Affine { offset: 0, strides: vec![1] },
-    };
-    let flat = net.view(squashed, &[63], vec![flat]);
-    let dense = net.weight(&[63, 10], numbers(630, 7, 100));
-    let logits = net.einsum(&[(1, &[(flat, "a"), (dense, "ab")])], "b");
-    let scores = net.lookup(requant(logits, 4, -128, 8), true).unwrap();
-    let squared = net.einsum(&[(1, &[(scores, "a"), (scores, "a")]), (-3, &[(scores, "a")])], "a");
-    net.output(squared);
-    net.graph.check().unwrap();
-    net
 }

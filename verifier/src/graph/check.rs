@@ -10,7 +10,8 @@ use thiserror::Error;
 
 /// No integer of the relation leaves `-2^62 .. 2^62`, so none wraps in the field or in an `i64`.
 pub const MAX_MAGNITUDE: i64 = 1 << 62;
-/// Largest magnitude before the shift of a lookup that saturates: room for the widened top limb of its excess.
+/// Largest magnitude before the shift of a lookup that saturates, of its input and of its domain: the excess is then below
+/// `2^58`, and below `2^62` with the bits by which rounding up to limbs widens it.
 const MAX_SATURATING: i64 = 1 << 57;
 /// Longest tensor: `2^30` elements, so that its indices fit a 32-bit machine and it fits one commitment.
 const MAX_ELEMENTS: usize = 1 << 30;
@@ -173,6 +174,7 @@ impl Graph {
         })?;
         ensure(l.shift <= 62 && (1..=62).contains(&l.bits), || "shift beyond 62, or bits not in 1..=62".into())?;
         ensure(l.lo.unsigned_abs() < MAX_MAGNITUDE as u64, || "lowest value beyond 62 bits".into())?;
+        ensure(l.add.unsigned_abs() < MAX_MAGNITUDE as u64, || "number added beyond 62 bits".into())?;
         let input = self.tensor(l.input);
         let image = |x: i64| i128::from(x) * i128::from(l.multiplier) + i128::from(l.add);
         let (low, high) = (image(input.lo), image(input.hi));
@@ -182,10 +184,9 @@ impl Graph {
             format!("input * multiplier + add spans {low}..={high}; the limit is 2^{}", limit.ilog2())
         })?;
         let top = i128::from(l.lo) + (1i128 << l.bits) - 1;
-        ensure(
-            top << l.shift < i128::from(MAX_MAGNITUDE) && i128::from(l.lo) << l.shift > -i128::from(MAX_MAGNITUDE),
-            || "the domain before the shift is beyond 62 bits".into(),
-        )?;
+        ensure(top << l.shift < limit && i128::from(l.lo) << l.shift > -limit, || {
+            format!("the domain before the shift is beyond 2^{}", limit.ilog2())
+        })?;
         match (l.table, l.output) {
             (Some(table), Some(_)) => {
                 ensure(l.bits <= 20, || "a table of more than 2^20 rows".into())?;

@@ -61,9 +61,9 @@ impl Table {
     pub fn row(&self, row: usize, output: i64) -> Vec<i64> {
         match *self {
             Self::Range(_) => vec![row as i64],
-            Self::Edged(width) => vec![row as i64, edge(row, width)],
+            Self::Edged(width) => vec![row as i64, edge(row as i64, width)],
             Self::Function { edged: false, .. } => vec![row as i64, output],
-            Self::Function { width, edged: true, .. } => vec![row as i64, edge(row, width), output],
+            Self::Function { width, edged: true, .. } => vec![row as i64, edge(row as i64, width), output],
             Self::Excess { width, limbs, above, .. } => {
                 let (n, v) = (limbs as i64, (row & ((1 << width) - 1)) as i64);
                 match row >> width {
@@ -111,8 +111,8 @@ impl Table {
 }
 
 /// 1 at the last place, -1 at the first, 0 between.
-pub const fn edge(place: usize, width: u32) -> i64 {
-    (place + 1 == 1 << width) as i64 - (place == 0) as i64
+pub const fn edge(place: i64, width: u32) -> i64 {
+    (place == (1 << width) - 1) as i64 - (place == 0) as i64
 }
 
 fn edge_at(point: &[K]) -> K {
