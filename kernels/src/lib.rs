@@ -4,5 +4,6 @@ pub mod cpu;
 mod device;
 mod ints;
 
-pub use device::{Cpu, Device};
+pub use cpu::Cpu;
+pub use device::{Device, MultiProof, Opened};
 pub use ints::Ints;

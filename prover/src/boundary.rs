@@ -37,7 +37,7 @@ pub fn commit_boundary<D: Device>(device: &D, key: &ModelKey, values: &Values) -
 }
 
 impl Boundary {
-    pub(crate) fn committed<D: Device>(&self, device: &D, key: &ModelKey) -> Option<Committed> {
+    pub(crate) fn committed<D: Device>(&self, device: &D, key: &ModelKey) -> Option<Committed<D>> {
         (!self.tensors.is_empty()).then(|| commit(device, &boundary_layout(key), &self.tensors))
     }
 

@@ -1,10 +1,11 @@
-//! Commit, open, verify: every layout from one cell to a few thousand, and what a false claim gets.
+//! Commit, open, verify: layouts from one cell to some thousands, sent in the clear or opened, and what a false claim gets.
+//! Openings are byte for byte those of `p3-whir`'s own prover.
 
 use kernels::{Cpu, Ints};
 use p3_field::PrimeCharacteristicRing;
-use prover::commitment::{commit, open};
-use verifier::commitment::{Claim, Layout, OpeningError, verify};
-use verifier::field::{K, k_from_i64};
+use prover::commitment::{commit, open, reference};
+use verifier::commitment::{Claim, Layout, OpeningError, Parameters, verify};
+use verifier::field::{F, K, from_i64, k_from_i64};
 use verifier::transcript::{Reader, Transcript, Writer};
 
 const TARGET: u32 = 130;
@@ -51,7 +52,7 @@ fn prove(shapes: &[Vec<usize>]) -> Case {
     let layout = Layout::new(shapes);
     let tensors: Vec<_> =
         shapes.iter().enumerate().map(|(i, shape)| cells(shape.iter().product(), 7 + i as u64)).collect();
-    let committed = commit(&Cpu, &layout, &tensors);
+    let committed = commit(&Cpu::default(), &layout, &tensors);
     let mut transcript = Writer::new("test");
     transcript.write_digest(committed.root);
     let mut claims = Vec::new();
@@ -63,7 +64,7 @@ fn prove(shapes: &[Vec<usize>]) -> Case {
         }
     }
     claims.push(claims[0].clone());
-    open(&Cpu, &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
+    open(&Cpu::default(), &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
     Case { layout, tensors, claims, proof: transcript.finish(), root: committed.root }
 }
 
@@ -85,8 +86,9 @@ fn layouts() -> Vec<Vec<Vec<usize>>> {
         vec![vec![1, 1, 3]],
         vec![vec![5], vec![7, 3], vec![]],
         vec![vec![25, 3], vec![4, 4], vec![2, 3, 5]],
-        vec![vec![768, 6], vec![24], vec![3, 3, 3, 3]],
+        vec![vec![768, 24], vec![24], vec![3, 3, 3, 3]],
         vec![vec![100, 130], vec![1], vec![17, 5], vec![64, 64]],
+        vec![vec![9; 5], vec![1 << 14], vec![2]],
     ]
 }
 
@@ -132,4 +134,43 @@ fn claims_that_do_not_fit_are_refused() {
     let mut claims = case.claims.clone();
     claims[1].point.pop();
     assert!(matches!(check(&case, &claims, &case.proof), Err(OpeningError::PointLength { tensor: 1, .. })));
+}
+
+#[test]
+fn openings_are_byte_for_byte_those_of_p3() {
+    for shapes in layouts() {
+        let case = prove(&shapes);
+        if case.layout.in_the_clear() {
+            continue;
+        }
+        let opening = case.layout.opening(&case.claims).unwrap();
+        let parameters = Parameters::new(case.layout.num_variables(), opening.points.len(), TARGET).unwrap();
+        let points: Vec<_> =
+            opening.points.iter().map(|(block, local)| case.layout.packed_point(*block, local)).collect();
+        let mut packed = vec![F::ZERO; 1 << case.layout.num_variables()];
+        for (index, tensor) in case.tensors.iter().enumerate() {
+            case.layout.pack(&mut packed, index, &tensor.to_vec(), from_i64);
+        }
+        let (root, data) = reference::commit(&packed, &parameters);
+        let mut transcript = Writer::new("test");
+        transcript.write_digest(root);
+        for claim in &case.claims[..case.claims.len() - 1] {
+            let _ = transcript.challenges(claim.point.len());
+        }
+        let message = reference::open(data, &parameters, &points, &mut transcript);
+        transcript.write_message(&message);
+        assert!(transcript.finish() == case.proof, "{shapes:?}");
+    }
+}
+
+#[test]
+fn every_size_has_parameters_at_both_targets() {
+    for num_variables in 15..=30 {
+        for target in [102, 136] {
+            let parameters = Parameters::new(num_variables, 200, target).unwrap();
+            assert!(parameters.bits() >= f64::from(target));
+        }
+    }
+    assert!(Parameters::new(62, 1, 130).is_err());
+    assert!(Parameters::new(15, 1, 190).is_err());
 }

@@ -1,13 +1,16 @@
 //! The prover's side of [`verifier::commitment`]: commit tensors under one root, then open claims about them.
 
-mod reference;
+pub mod bench;
+pub mod reference;
+mod sumcheck;
+mod whir;
 
 use kernels::{Device, Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
 use thiserror::Error;
-use verifier::commitment::{Claim, Layout, OpeningError, Parameters, ParametersError, digest, encode};
+use verifier::commitment::{Claim, Code, Layout, OpeningError, Parameters, ParametersError, digest, encode};
 use verifier::field::{F, from_i64};
-use verifier::transcript::{Digest, Writer};
+use verifier::transcript::{Digest, Transcript, Writer};
 
 /// Why no opening can be made.
 #[derive(Debug, Error)]
@@ -21,26 +24,26 @@ pub enum OpenError {
 }
 
 /// Committed tensors: the root, and what opening them needs.
-#[derive(Clone, Debug)]
-pub struct Committed {
+#[derive(Debug)]
+pub struct Committed<D: Device> {
     /// The commitment.
     pub root: Digest,
-    content: Content,
+    content: Content<D>,
 }
 
-#[derive(Clone, Debug)]
-enum Content {
+#[derive(Debug)]
+enum Content<D: Device> {
     /// The encoded cells.
     Clear(Vec<u8>),
-    /// The packed cells, `2^num_variables` of them.
-    Packed(Vec<F>),
+    /// The `2^num_variables` packed cells and their codeword.
+    Encoded(D::Base, D::Tree),
 }
 
 /// Commits `tensors`, row-major and in the order of the layout's shapes.
 ///
 /// # Panics
 /// If a tensor has fewer cells than its shape.
-pub fn commit<D: Device>(_device: &D, layout: &Layout, tensors: &[Ints]) -> Committed {
+pub fn commit<D: Device>(device: &D, layout: &Layout, tensors: &[Ints]) -> Committed<D> {
     if layout.in_the_clear() {
         let mut cells = vec![0; layout.cells()];
         pack(layout, tensors, &mut cells, |x| x);
@@ -49,7 +52,10 @@ pub fn commit<D: Device>(_device: &D, layout: &Layout, tensors: &[Ints]) -> Comm
     }
     let mut packed = vec![F::ZERO; 1 << layout.num_variables()];
     pack(layout, tensors, &mut packed, from_i64);
-    Committed { root: reference::root(&packed), content: Content::Packed(packed) }
+    let Code { log_inv_rate, log_width } = Code::new(layout.num_variables());
+    let cells = device.upload(packed);
+    let (root, tree) = device.commit_base(&cells, log_width, log_inv_rate);
+    Committed { root, content: Content::Encoded(cells, tree) }
 }
 
 fn pack<P: Copy>(layout: &Layout, tensors: &[Ints], packed: &mut [P], convert: impl Fn(i64) -> P) {
@@ -73,8 +79,8 @@ fn pack_tensor<T: Copy + Into<i64>, P: Copy>(
 /// # Errors
 /// If the claims do not fit the layout or no parameters reach the target.
 pub fn open<D: Device>(
-    _device: &D,
-    committed: &Committed,
+    device: &D,
+    committed: &Committed<D>,
     layout: &Layout,
     claims: &[Claim],
     target_bits: u32,
@@ -86,12 +92,10 @@ pub fn open<D: Device>(
     }
     match &committed.content {
         Content::Clear(bytes) => transcript.write_message(bytes),
-        Content::Packed(packed) => {
+        Content::Encoded(cells, tree) => {
             let parameters = Parameters::new(layout.num_variables(), opening.points.len(), target_bits)?;
-            let points: Vec<_> =
-                opening.points.iter().map(|(block, local)| layout.packed_point(*block, local)).collect();
-            let proof = reference::open(packed, &parameters, &points, transcript);
-            transcript.write_message(&proof);
+            let proof = whir::open(device, cells, tree, layout, &opening, &parameters, transcript.challenger());
+            transcript.write_message(&postcard::to_allocvec(&proof).expect("a proof is plain data"));
         }
     }
     Ok(())

@@ -9,7 +9,8 @@ use verifier::commitment::{Parameters, Pcs};
 use verifier::field::{F, K};
 use verifier::transcript::{Challenger, Digest, Transcript, Writer};
 
-type ProverData = <Pcs as MultilinearPcs<K, Challenger>>::ProverData;
+/// The codeword, its tree and the polynomial.
+pub type ProverData = <Pcs as MultilinearPcs<K, Challenger>>::ProverData;
 
 /// Encodes and hashes `2^m` cells.
 pub fn commit(packed: &[F], parameters: &Parameters) -> (Digest, ProverData) {
@@ -23,15 +24,8 @@ pub fn commit(packed: &[F], parameters: &Parameters) -> (Digest, ProverData) {
     (cap[0], data)
 }
 
-/// The root alone.
-pub fn root(packed: &[F]) -> Digest {
-    let parameters = Parameters::new(packed.len().ilog2() as usize, 1, 100).expect("parameters exist");
-    commit(packed, &parameters).0
-}
-
 /// The encoded opening at full points.
-pub fn open(packed: &[F], parameters: &Parameters, points: &[Vec<K>], transcript: &mut Writer) -> Vec<u8> {
-    let (_, data) = commit(packed, parameters);
+pub fn open(data: ProverData, parameters: &Parameters, points: &[Vec<K>], transcript: &mut Writer) -> Vec<u8> {
     let points: Vec<_> = points.iter().cloned().map(Point::new).collect();
     let proof = PrescribedPointPcs::<K, Challenger>::open_at(
         parameters.pcs(),

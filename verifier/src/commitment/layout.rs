@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use p3_field::PrimeCharacteristicRing;
 
-/// Most cells that are committed by their hash and opened by sending them.
-const CLEAR_CELLS: usize = 1 << 12;
+/// Most cells that are committed by their hash and opened by sending them: one or two bytes each is less than any opening.
+const CLEAR_CELLS: usize = 1 << 14;
 
 /// A piece of an axis: indices `start .. start + 2^log_len`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

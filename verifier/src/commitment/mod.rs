@@ -11,8 +11,9 @@ mod whir;
 
 pub use clear::{decode, digest, encode};
 pub use layout::{AxisBlock, Block, Layout, Opening, Term};
-pub use parameters::{Code, Parameters, ParametersError};
+pub use parameters::{Code, Parameters, ParametersError, Schedule};
 pub use scheme::{Commitment, Dft, Mmcs, Pcs, Proof, mmcs};
+pub use whir::verify as verify_packed;
 
 use crate::field::K;
 use crate::soundness::ErrorTerm;

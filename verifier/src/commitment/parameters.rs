@@ -16,8 +16,16 @@ use thiserror::Error;
 
 /// Most bits by which the level per term may exceed the target.
 const MAX_SLACK: u32 = 8;
-/// Bits of grinding per query phase.
+/// Bits of grinding before each set of queries.
 const POW_BITS: usize = 16;
+/// Variables folded under the first code: a leaf of 32 words, which is four blocks of BLAKE3.
+const FIRST_FOLD: usize = 5;
+/// Variables folded under a later code, but for the last.
+const LATER_FOLD: usize = 4;
+/// Logarithm of the factor by which the second code's domain is smaller than the first's; later ones halve.
+const FIRST_SHRINKING: usize = 3;
+/// Variables of a polynomial that is sent instead of being folded further.
+const SENT: usize = 6;
 
 /// No parameters reach the target.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -43,9 +51,45 @@ pub struct Code {
 }
 
 impl Code {
-    /// The code for polynomials of `num_variables` variables.
+    /// The code for polynomials of `num_variables` variables. Small ones can afford a low rate, which asks for fewer queries and
+    /// so gives small proofs; for large ones the prover's time and memory count.
     pub fn new(num_variables: usize) -> Self {
-        Self { log_inv_rate: 1, log_width: 4.min(num_variables) }
+        let log_inv_rate = match num_variables {
+            ..=15 => 4,
+            16..=18 => 3,
+            19..=21 => 2,
+            _ => 1,
+        };
+        Self { log_inv_rate, log_width: FIRST_FOLD.min(num_variables) }
+    }
+}
+
+/// How a polynomial is folded until it is short enough to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The first code.
+    pub code: Code,
+    /// Per later code, the logarithm of its inverse rate, and the variables folded under it.
+    pub rounds: Vec<(usize, usize)>,
+    /// Most bits of grinding before each set of queries.
+    pub pow_bits: usize,
+}
+
+impl Schedule {
+    /// The schedule for polynomials of `num_variables` variables.
+    pub fn new(num_variables: usize) -> Self {
+        let code = Code::new(num_variables);
+        let (mut rest, mut rate, mut folded) = (num_variables - code.log_width, code.log_inv_rate, code.log_width);
+        let mut shrinking = FIRST_SHRINKING.min(folded);
+        let mut rounds = Vec::new();
+        while rest > SENT {
+            rate += folded - shrinking;
+            folded = LATER_FOLD.min(rest);
+            rest -= folded;
+            shrinking = 1;
+            rounds.push((rate, folded));
+        }
+        Self { code, rounds, pow_bits: POW_BITS }
     }
 }
 
@@ -65,12 +109,25 @@ impl Parameters {
     /// # Errors
     /// If there are none: the polynomial is too large, or too small to fold, or the points too many.
     pub fn new(num_variables: usize, points: usize, target_bits: u32) -> Result<Self, ParametersError> {
+        Self::with_schedule(num_variables, points, target_bits, &Schedule::new(num_variables))
+    }
+
+    /// The same under another schedule than the rule's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_schedule(
+        num_variables: usize,
+        points: usize,
+        target_bits: u32,
+        schedule: &Schedule,
+    ) -> Result<Self, ParametersError> {
         let fail = |reason: String| ParametersError { num_variables, points, target_bits, reason };
         let table = TableSpec::new(TableShape::new(num_variables, 1), vec![OpeningBatch::new(vec![0], vec![]); points]);
         let protocol = OpeningProtocol::new(vec![table]);
         let mut reached = 0.0;
         for level in target_bits..=target_bits + MAX_SLACK {
-            let config = config(num_variables, points, level).map_err(fail)?;
+            let config = derive(num_variables, points, level, schedule).map_err(fail)?;
             let pcs = Pcs::new(config.clone(), Default::default(), mmcs());
             let security = PrescribedPointPcs::<K, Challenger>::prescribed_security(&pcs, &protocol)
                 .ok_or_else(|| fail("no bound is known".to_string()))?;
@@ -91,6 +148,14 @@ impl Parameters {
     /// WHIR's derived configuration.
     pub fn config(&self) -> &WhirConfig<K, F, Challenger> {
         &self.config
+    }
+
+    /// The code of the root.
+    pub fn code(&self) -> Code {
+        Code {
+            log_inv_rate: self.config.params().starting_log_inv_rate,
+            log_width: self.config.round_folding_factor(0),
+        }
     }
 
     /// One table of one column, opened at every point.
@@ -118,16 +183,20 @@ impl Parameters {
     }
 }
 
-fn config(num_variables: usize, points: usize, level: u32) -> Result<WhirConfig<K, F, Challenger>, String> {
-    let code = Code::new(num_variables);
-    let folding_factor = FoldingFactor::ConstantFromSecondRound(code.log_width, 4);
+fn derive(
+    num_variables: usize,
+    points: usize,
+    level: u32,
+    schedule: &Schedule,
+) -> Result<WhirConfig<K, F, Challenger>, String> {
+    let (rates, folds): (Vec<_>, Vec<_>) = schedule.rounds.iter().copied().unzip();
     let parameters = ProtocolParameters {
-        starting_log_inv_rate: code.log_inv_rate,
-        round_log_inv_rates: Vec::new(),
-        folding_factor,
+        starting_log_inv_rate: schedule.code.log_inv_rate,
+        round_log_inv_rates: rates,
+        folding_factor: FoldingFactor::PerRound([vec![schedule.code.log_width], folds].concat()),
         soundness_type: SecurityAssumption::JohnsonBound,
         security_level: level as usize,
-        pow_bits: POW_BITS,
+        pow_bits: schedule.pow_bits,
     };
     WhirConfig::new_with_initial_claims(num_variables, parameters, points).map_err(|error| error.to_string())
 }

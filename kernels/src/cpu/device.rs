@@ -1,0 +1,81 @@
+//! [`Device`] on the processor: vectors are `Vec`s.
+
+use super::encode::{Tree, encode_base, encode_extension, hash_rows, open_rows};
+use super::quadratic::{fold, round};
+use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
+use crate::device::{Device, Opened};
+use p3_field::PrimeCharacteristicRing;
+use verifier::commitment::Dft;
+use verifier::field::{F, K};
+use verifier::transcript::Digest;
+
+/// The processor: all cores, SIMD where it pays.
+#[derive(Clone, Debug, Default)]
+pub struct Cpu {
+    /// Keeps the roots of unity of the largest transform so far.
+    dft: Dft,
+}
+
+impl Device for Cpu {
+    type Base = Vec<F>;
+    type Extension = Vec<K>;
+    type Tree = Tree;
+
+    fn upload(&self, values: Vec<F>) -> Vec<F> {
+        values
+    }
+
+    fn upload_extension(&self, values: Vec<K>) -> Vec<K> {
+        values
+    }
+
+    fn zeros(&self, len: usize) -> Vec<K> {
+        K::zero_vec(len)
+    }
+
+    fn download(&self, values: &Vec<K>) -> Vec<K> {
+        values.clone()
+    }
+
+    fn commit_base(&self, message: &Vec<F>, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
+        hash_rows(encode_base(&self.dft, message, log_width, log_inv_rate))
+    }
+
+    fn commit_extension(&self, message: &Vec<K>, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
+        hash_rows(encode_extension(&self.dft, message, log_width, log_inv_rate))
+    }
+
+    fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {
+        open_rows(tree, leaves)
+    }
+
+    fn bind_rows(&self, values: &Vec<F>, first: usize, point: &[K], log_width: usize) -> Vec<K> {
+        let rows = first << log_width..(first + (1 << point.len())) << log_width;
+        bind_rows(&values[rows], point, log_width)
+    }
+
+    fn bind_columns(&self, values: &Vec<F>, weights: &[K]) -> Vec<K> {
+        bind_columns(values, weights)
+    }
+
+    fn evaluate(&self, values: &Vec<K>, point: &[K]) -> K {
+        evaluate(values, point)
+    }
+
+    fn add_eq(&self, out: &mut Vec<K>, first: usize, point: &[K], scale: K) {
+        add_eq(&mut out[first..first + (1 << point.len())], point, scale);
+    }
+
+    fn add_powers(&self, out: &mut Vec<K>, log_order: usize, exponents: &[usize], scales: &[K]) {
+        add_powers(&self.dft, out, log_order, exponents, scales);
+    }
+
+    fn round(&self, a: &Vec<K>, b: &Vec<K>) -> [K; 2] {
+        round(a, b)
+    }
+
+    fn fold(&self, a: &mut Vec<K>, b: &mut Vec<K>, x: K) {
+        *a = fold(a, x);
+        *b = fold(b, x);
+    }
+}
