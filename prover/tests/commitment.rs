@@ -52,7 +52,7 @@ fn prove(shapes: &[Vec<usize>]) -> Case {
     let layout = Layout::new(shapes);
     let tensors: Vec<_> =
         shapes.iter().enumerate().map(|(i, shape)| cells(shape.iter().product(), 7 + i as u64)).collect();
-    let committed = commit(&Cpu::default(), &layout, &tensors);
+    let committed = commit(&Cpu, &layout, &tensors);
     let mut transcript = Writer::new("test");
     transcript.write_digest(committed.root);
     let mut claims = Vec::new();
@@ -64,7 +64,7 @@ fn prove(shapes: &[Vec<usize>]) -> Case {
         }
     }
     claims.push(claims[0].clone());
-    open(&Cpu::default(), &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
+    open(&Cpu, &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
     Case { layout, tensors, claims, proof: transcript.finish(), root: committed.root }
 }
 

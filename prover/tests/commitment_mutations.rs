@@ -29,7 +29,7 @@ fn case(shapes: &[Vec<usize>]) -> Case {
         .map(|shape| (0..shape.iter().product::<usize>() as i64).map(|i| i * i * 7919 % 2003 - 1000).collect())
         .collect();
     let tensors: Vec<_> = values.iter().cloned().map(Ints::from).collect();
-    let committed = commit(&Cpu::default(), &layout, &tensors);
+    let committed = commit(&Cpu, &layout, &tensors);
     let mut transcript = Writer::new("test");
     transcript.write_digest(committed.root);
     let claims: Vec<_> = (0..shapes.len())
@@ -39,7 +39,7 @@ fn case(shapes: &[Vec<usize>]) -> Case {
             Claim { tensor, point, value }
         })
         .collect();
-    open(&Cpu::default(), &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
+    open(&Cpu, &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
     Case { layout, claims, proof: transcript.finish() }
 }
 

@@ -5,16 +5,12 @@ use super::quadratic::{fold, round};
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
 use crate::device::{Device, Opened};
 use p3_field::PrimeCharacteristicRing;
-use verifier::commitment::Dft;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
 
 /// The processor: all cores, SIMD where it pays.
-#[derive(Clone, Debug, Default)]
-pub struct Cpu {
-    /// Keeps the roots of unity of the largest transform so far.
-    dft: Dft,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu;
 
 impl Device for Cpu {
     type Base = Vec<F>;
@@ -38,11 +34,11 @@ impl Device for Cpu {
     }
 
     fn commit_base(&self, message: &Vec<F>, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
-        hash_rows(encode_base(&self.dft, message, log_width, log_inv_rate))
+        hash_rows(encode_base(message, log_width, log_inv_rate))
     }
 
     fn commit_extension(&self, message: &Vec<K>, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
-        hash_rows(encode_extension(&self.dft, message, log_width, log_inv_rate))
+        hash_rows(encode_extension(message, log_width, log_inv_rate))
     }
 
     fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {
@@ -67,7 +63,7 @@ impl Device for Cpu {
     }
 
     fn add_powers(&self, out: &mut Vec<K>, log_order: usize, exponents: &[usize], scales: &[K]) {
-        add_powers(&self.dft, out, log_order, exponents, scales);
+        add_powers(out, log_order, exponents, scales);
     }
 
     fn round(&self, a: &Vec<K>, b: &Vec<K>) -> [K; 2] {

@@ -6,6 +6,7 @@ use p3_dft::TwoAdicSubgroupDft;
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use p3_matrix::dense::RowMajorMatrix;
 use rayon::prelude::*;
+use std::sync::LazyLock;
 use verifier::commitment::{Dft, Mmcs, mmcs};
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
@@ -16,22 +17,25 @@ pub type Tree = <Mmcs as p3_commit::Mmcs<F>>::ProverData<RowMajorMatrix<F>>;
 /// Words of an extension element.
 const WORDS: usize = <K as BasedVectorSpace<F>>::DIMENSION;
 
+/// The transform; it keeps the roots of unity of the largest one so far.
+pub(super) static DFT: LazyLock<Dft> = LazyLock::new(Dft::default);
+
 /// Encodes rows of `2^log_width` elements.
-pub fn encode_base(dft: &Dft, message: &[F], log_width: usize, log_inv_rate: usize) -> RowMajorMatrix<F> {
+pub fn encode_base(message: &[F], log_width: usize, log_inv_rate: usize) -> RowMajorMatrix<F> {
     let mut padded = F::zero_vec(message.len() << log_inv_rate);
     padded[..message.len()].copy_from_slice(message);
-    dft.dft_batch(RowMajorMatrix::new(padded, 1 << log_width))
+    DFT.dft_batch(RowMajorMatrix::new(padded, 1 << log_width))
 }
 
 /// Encodes rows of `2^log_width` extension elements, word by word: the transform is linear over the base field.
-pub fn encode_extension(dft: &Dft, message: &[K], log_width: usize, log_inv_rate: usize) -> RowMajorMatrix<F> {
+pub fn encode_extension(message: &[K], log_width: usize, log_inv_rate: usize) -> RowMajorMatrix<F> {
     let mut padded = F::zero_vec((message.len() * WORDS) << log_inv_rate);
     padded.par_chunks_mut(WORDS << 10).zip(message.par_chunks(1 << 10)).for_each(|(words, elements)| {
         for (words, element) in words.chunks_exact_mut(WORDS).zip(elements) {
             words.copy_from_slice(element.as_basis_coefficients_slice());
         }
     });
-    dft.dft_batch(RowMajorMatrix::new(padded, WORDS << log_width))
+    DFT.dft_batch(RowMajorMatrix::new(padded, WORDS << log_width))
 }
 
 /// Hashes a codeword's rows.

@@ -2,11 +2,11 @@
 //!
 //! A table over `n` variables is the product of one over the first and one over the last of them, so no large one is built.
 
+use super::encode::DFT;
 use p3_dft::TwoAdicSubgroupDft;
 use p3_field::{BasedVectorSpace, ExtensionField, Field, PackedValue, PrimeCharacteristicRing, TwoAdicField};
 use p3_matrix::dense::RowMajorMatrix;
 use rayon::prelude::*;
-use verifier::commitment::Dft;
 use verifier::field::{F, K};
 use verifier::multilinear::eq_table;
 
@@ -108,7 +108,7 @@ pub fn add_eq(out: &mut [K], point: &[K], scale: K) {
 }
 
 /// `out[i] += sum_j scales[j] * g^(exponents[j] * i)`, `g` of order `2^log_order`.
-pub fn add_powers(dft: &Dft, out: &mut [K], log_order: usize, exponents: &[usize], scales: &[K]) {
+pub fn add_powers(out: &mut [K], log_order: usize, exponents: &[usize], scales: &[K]) {
     let order = 1usize << log_order;
     if exponents.len() * out.len() > order * log_order {
         // The sum is the transform of the vector with `scales[j]` at `exponents[j]`.
@@ -116,7 +116,7 @@ pub fn add_powers(dft: &Dft, out: &mut [K], log_order: usize, exponents: &[usize
         for (&exponent, &scale) in exponents.iter().zip(scales) {
             sparse[exponent % order] += scale;
         }
-        let dense = dft.dft_algebra_batch(RowMajorMatrix::new(sparse, 1)).values;
+        let dense = DFT.dft_algebra_batch(RowMajorMatrix::new(sparse, 1)).values;
         out.par_iter_mut().zip(dense).for_each(|(out, x)| *out += x);
         return;
     }
