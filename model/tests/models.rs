@@ -3,7 +3,7 @@
 mod common;
 
 use common::{import_and_run, read_sample, shared};
-use proofmill_model::{Subgraphs, partition};
+use model::{Subgraphs, partition};
 use verifier::graph::Op;
 
 #[test]

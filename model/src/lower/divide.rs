@@ -52,10 +52,16 @@ impl Lowering<'_> {
     }
 
     pub(super) fn quotient(&mut self, a: Value, b: Value) -> Result<Quantised, ImportError> {
-        let (numerator, divisor) = (self.raw(a)?, self.raw(b)?);
-        if self.builder.interval(divisor.tensor).0 < 1 || self.builder.interval(numerator.tensor).0 < 0 {
-            let reason = "the divisor must be positive and the numerator not negative".into();
+        let (numerator, mut divisor) = (self.raw(a)?, self.raw(b)?);
+        let (least, greatest) = self.builder.interval(divisor.tensor);
+        if self.ranges[b.0].min < 1.0 {
+            let reason = "the divisor must be positive".into();
             return Err(ImportError::unsupported(&self.builder.layer, "integer division", reason));
+        }
+        if least < 1 {
+            // No proof exists for a divisor that is not positive.
+            let domain = Domain::exact(1, bits_for(greatest.into()).max(1));
+            divisor.tensor = self.builder.lookup("divisor", divisor.tensor, domain, None)?;
         }
         Ok(Quantised { tensor: self.divide(numerator.tensor, divisor.tensor)?, exponent: 0 })
     }

@@ -4,6 +4,7 @@ use super::builder::{LIMIT, Overflow, bits_for};
 use super::{Lowering, Quantised, quantise, quantise_constant};
 use crate::dense::{self, Factor};
 use crate::float::{Kind, Op, Term, Value};
+use crate::scalar::table::exponent_for;
 use verifier::graph::{Operand, Term as IntegerTerm};
 
 /// How finely the parts of a contraction are represented.
@@ -14,10 +15,14 @@ struct Plan {
     coefficient_bits: u32,
     /// Terms that only add a value take it as it was computed.
     wide_summands: bool,
+    /// Terms far finer than the sum needs are rounded first.
+    coarsen: bool,
 }
 
 /// Factors of a product this narrow need no rounding.
 const FACTOR_BITS: u32 = 24;
+/// Digits of a term beyond those of a rounded sum that coarsening keeps.
+const SPARE_DIGITS: i32 = 12;
 /// Coarsest plan.
 const MIN_BITS: u32 = 8;
 
@@ -44,11 +49,14 @@ impl Lowering<'_> {
         }
         let (summands, constant) = self.prepare(dims, out, terms);
         let (a, w) = (self.options.activation_bits, self.options.weight_bits);
-        let full = Plan { activation_bits: a, weight_bits: w, coefficient_bits: 20, wide_summands: true };
-        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, Plan { wide_summands: false, ..full }];
+        let full =
+            Plan { activation_bits: a, weight_bits: w, coefficient_bits: 20, wide_summands: true, coarsen: false };
+        let narrow = Plan { wide_summands: false, ..full };
+        let coarse = Plan { coarsen: true, ..narrow };
+        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, narrow, coarse];
         for bits in (MIN_BITS..a.max(w)).rev().step_by(2) {
             let (activation_bits, weight_bits) = (a.min(bits), w.min(bits));
-            plans.push(Plan { activation_bits, weight_bits, coefficient_bits: bits, wide_summands: false });
+            plans.push(Plan { activation_bits, weight_bits, coefficient_bits: bits, ..coarse });
         }
         for plan in plans {
             if let Some(quantised) = self.attempt(value, dims, out, &summands, constant.as_ref(), plan)? {
@@ -97,7 +105,8 @@ impl Lowering<'_> {
     ) -> Result<Option<Quantised>, Overflow> {
         let mut terms: Vec<(i32, IntegerTerm)> = Vec::new();
         for summand in summands {
-            terms.push(self.term(dims, summand, plan)?);
+            let term = self.term(dims, summand, plan)?;
+            terms.push(if plan.coarsen { self.coarsened(value, dims, out, term)? } else { term });
         }
         let exact = self.float.kind(value) != Kind::Real;
         let constant_exponent = constant.map(|c| quantise_constant(&c.data, plan.weight_bits).0);
@@ -160,6 +169,30 @@ impl Lowering<'_> {
         }
         let (mantissa, digits) = dyadic(coefficient, plan.coefficient_bits);
         Ok((exponent + digits, IntegerTerm { coefficient: mantissa, operands }))
+    }
+
+    /// The term with no more digits than the sum's range warrants.
+    fn coarsened(
+        &mut self,
+        value: Value,
+        dims: &[usize],
+        out: &[u8],
+        (exponent, term): (i32, IntegerTerm),
+    ) -> Result<(i32, IntegerTerm), Overflow> {
+        let most = exponent_for(self.ranges[value.0].magnitude(), self.options.activation_bits, false) + SPARE_DIGITS;
+        if exponent <= most || self.float.kind(value) != Kind::Real {
+            return Ok((exponent, term));
+        }
+        let named = |l: &u8| term.operands.iter().any(|o| o.labels.contains(l));
+        let labels: Vec<u8> = out.iter().copied().filter(named).collect();
+        let fine = self.builder.einsum("fine", dims.to_vec(), labels.clone(), vec![term])?;
+        let shift = (exponent - most).min(60);
+        let (lo, hi) = self.builder.interval(fine);
+        let (lo, hi) = (lo >> shift, (hi >> shift) + 1);
+        let bits = bits_for(i128::from(hi) - i128::from(lo) + 1).max(1);
+        let coarse = self.clamped(Quantised { tensor: fine, exponent }, most, lo, bits)?;
+        let operands = vec![Operand { tensor: coarse.tensor, labels }];
+        Ok((coarse.exponent, IntegerTerm { coefficient: 1, operands }))
     }
 
     /// Whether a value can be multiplied as it was computed: it is narrow enough, or one per row and worth its bits.

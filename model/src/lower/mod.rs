@@ -9,6 +9,7 @@ mod einsum;
 mod function;
 mod interval;
 mod maximum;
+mod prune;
 
 use crate::float::{Graph as FloatGraph, Kind, Op, Value};
 use crate::quantise::Range;
@@ -59,7 +60,9 @@ pub fn lower(float: &FloatGraph, ranges: &[Range], options: &ImportOptions) -> R
             values[value.0] = Some(narrowed);
         }
     }
-    Ok(Lowered { builder: lowering.builder, values })
+    let mut builder = lowering.builder;
+    prune::prune(&mut builder, &mut values);
+    Ok(Lowered { builder, values })
 }
 
 struct Lowering<'a> {

@@ -48,9 +48,23 @@ pub fn exponent_for(max: f64, bits: u32, unsigned: bool) -> i32 {
 }
 
 /// Tabulates `f` over `min..=max`; arguments beyond take the value at the end. `finest` is the exponent of the tensor
-/// that is looked up: a finer domain would be empty in between.
+/// that is looked up: a finer domain would be empty in between. Where it costs no precision the range is widened to
+/// powers of two, so that layers with similar ranges share a table.
 pub fn build(f: &Expr, min: f64, max: f64, finest: i32, budget: Budget) -> Table {
-    let (min, max) = trim(f, min, max, budget.value_bits);
+    let exact = tabulate(f, trim(f, min, max, budget.value_bits), finest, budget);
+    let power = |x: f64, up: bool| {
+        let log = x.abs().log2();
+        x.signum() * 2f64.powi(if up { log.ceil() } else { log.floor() } as i32)
+    };
+    let step = 2f64.powi(-exact.input_exponent);
+    let wide =
+        (if min == 0.0 { 0.0 } else { power(min, min < 0.0) }, if max == 0.0 { 0.0 } else { power(max, max > 0.0) });
+    let shared = tabulate(f, trim(f, wide.0, (wide.1 - step).max(max.min(0.0)), budget.value_bits), finest, budget);
+    let as_fine = shared.input_exponent == exact.input_exponent && shared.output_exponent == exact.output_exponent;
+    if as_fine && shared.bits == exact.bits { shared } else { exact }
+}
+
+fn tabulate(f: &Expr, (min, max): (f64, f64), finest: i32, budget: Budget) -> Table {
     let size = (1i64 << budget.domain_bits) as f64;
     let mut input_exponent = finest.min(MAX_EXPONENT);
     let ends = |exponent: i32| {

@@ -1,6 +1,6 @@
 //! What the tests share: the models outside the repository, and running a model.
 
-use proofmill_model::{ImportOptions, Model, Values, execute, import_onnx, quantise_input};
+use model::{ImportOptions, Model, Values, execute, import_onnx, quantise_input};
 use std::path::PathBuf;
 
 /// A folder of models beside the repository; `None`, with the reason printed, where it is absent.
@@ -27,7 +27,16 @@ pub fn read_sample(path: &PathBuf) -> Vec<Vec<f32>> {
 
 /// Imports a model with one calibration sample, and runs it on that.
 pub fn import_and_run(bytes: &[u8], sample: &[Vec<f32>]) -> Result<(Model, Values), String> {
-    let options = ImportOptions { samples: vec![sample.to_vec()], ..ImportOptions::default() };
+    import_and_run_with(bytes, sample, ImportOptions::default())
+}
+
+/// As [`import_and_run`], with other options.
+pub fn import_and_run_with(
+    bytes: &[u8],
+    sample: &[Vec<f32>],
+    options: ImportOptions,
+) -> Result<(Model, Values), String> {
+    let options = ImportOptions { samples: vec![sample.to_vec()], ..options };
     let model = import_onnx(bytes, &options).map_err(|e| e.to_string())?;
     let mut values: Values = vec![None; model.graph.tensors.len()];
     for (id, weight) in &model.weights {

@@ -177,12 +177,11 @@ pub fn conv_transpose(c: &mut Context<'_>) -> Imported {
             None => auto.starts_with("SAME").then_some(input * stride),
         };
         if let Some(wanted) = wanted {
-            let total = full - wanted;
+            let total = (full - wanted).max(0);
             let small = total / 2;
             sliding.before[i] = if auto == "SAME_UPPER" { small } else { total - small };
-            sliding.after[i] = total - sliding.before[i];
         }
-        let output = full - sliding.before[i] - sliding.after[i];
+        let output = wanted.unwrap_or(full - sliding.before[i] - sliding.after[i]);
         c.ensure((1..1 << 31).contains(&output), "the output is empty or too long")?;
         let place = |o: i64, k: i64| {
             let at = o + sliding.before[i] - k * dilation;

@@ -8,7 +8,7 @@ pub fn import(c: &mut Context<'_>, operator: &str) -> Imported {
     let x = c.input(0)?;
     let result = match operator {
         "BatchNormalization" => batch(c, x)?,
-        "LayerNormalization" | "RMSNormalization" => layer(c, x, operator == "RMSNormalization")?,
+        "LayerNormalization" | "RMSNormalization" => return layer(c, x, operator == "RMSNormalization"),
         "InstanceNormalization" | "GroupNormalization" => channels(c, x, operator == "GroupNormalization")?,
         "Hardmax" => {
             let (flat, shape, axis) = rows(c, x)?;
@@ -59,21 +59,24 @@ fn softmax(c: &mut Context<'_>, x: Value, logarithm: bool) -> Value {
     c.g.div(powers, sum)
 }
 
+/// A value brought to mean 0 and deviation 1 over some axes.
+struct Standardised {
+    value: Value,
+    mean: Option<Value>,
+    inverse_deviation: Value,
+}
+
 /// `(x - mean) / sqrt(variance + epsilon)` over the given axes; without `centre`, the mean counts as 0.
-fn standardise(c: &mut Context<'_>, x: Value, axes: &[usize], epsilon: f64, centre: bool) -> Value {
+fn standardise(c: &mut Context<'_>, x: Value, axes: &[usize], epsilon: f64, centre: bool) -> Standardised {
     let count: usize = axes.iter().map(|&a| c.g.shape(x)[a]).product();
     let scale = 1.0 / count as f64;
-    let centred = if centre {
-        let mean = c.g.reduce_sum(x, axes, true, scale);
-        c.g.sub(x, mean)
-    } else {
-        x
-    };
+    let mean = centre.then(|| c.g.reduce_sum(x, axes, true, scale));
+    let centred = mean.map_or(x, |mean| c.g.sub(x, mean));
     let square = c.g.mul(centred, centred);
     let variance = c.g.reduce_sum(square, axes, true, scale);
     let variance = c.g.scale(variance, 1.0, epsilon);
-    let inverse = c.g.rsqrt(variance);
-    c.g.mul(centred, inverse)
+    let inverse_deviation = c.g.rsqrt(variance);
+    Standardised { value: c.g.mul(centred, inverse_deviation), mean, inverse_deviation }
 }
 
 /// A vector over axis 1 of a tensor of the given rank, ready to broadcast.
@@ -104,25 +107,23 @@ fn batch(c: &mut Context<'_>, x: Value) -> Imported<Value> {
     Ok(c.g.linear(&[(1.0, &[x, factor]), (1.0, &[offset])]))
 }
 
-fn layer(c: &mut Context<'_>, x: Value, rms: bool) -> Imported<Value> {
+fn layer(c: &mut Context<'_>, x: Value, rms: bool) -> Imported {
     c.only("stash_type", 1)?;
-    if c.output_count() > 1 {
-        return Err(c.unsupported("the outputs of mean and deviation"));
-    }
     let rank = c.shape(x).len();
     let first = c.axis(c.int("axis").unwrap_or(-1), rank)?;
     let epsilon = c.float("epsilon", 1e-5);
     let axes: Vec<usize> = (first..rank).collect();
-    let y = standardise(c, x, &axes, epsilon, !rms);
-    let scale = c.input(1)?;
+    let standardised = standardise(c, x, &axes, epsilon, !rms);
+    let (y, scale) = (standardised.value, c.input(1)?);
     c.broadcast(&[y, scale])?;
-    match c.optional(2) {
+    let y = match c.optional(2) {
         Some(bias) => {
             c.broadcast(&[y, bias])?;
-            Ok(c.g.linear(&[(1.0, &[y, scale]), (1.0, &[bias])]))
+            c.g.linear(&[(1.0, &[y, scale]), (1.0, &[bias])])
         }
-        None => Ok(c.g.mul(y, scale)),
-    }
+        None => c.g.mul(y, scale),
+    };
+    Ok([y].into_iter().chain(standardised.mean).chain([standardised.inverse_deviation]).collect())
 }
 
 fn channels(c: &mut Context<'_>, x: Value, grouped: bool) -> Imported<Value> {
@@ -137,7 +138,7 @@ fn channels(c: &mut Context<'_>, x: Value, grouped: bool) -> Imported<Value> {
     split.extend(&shape[2..]);
     let x = c.g.reshape(x, &split);
     let axes: Vec<usize> = (2..split.len()).collect();
-    let y = standardise(c, x, &axes, epsilon, true);
+    let y = standardise(c, x, &axes, epsilon, true).value;
     let y = c.g.reshape(y, &shape);
     let (scale, bias) = (c.input(1)?, c.input(2)?);
     let fits = [scale, bias].iter().all(|&p| c.shape(p) == [shape[1]]);
