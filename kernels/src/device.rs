@@ -3,6 +3,7 @@
 //!
 //! An index of a vector of `2^n` elements is `n` bits; a point lists coordinates for them, the most significant first.
 
+use crate::Ints;
 use std::fmt::Debug;
 use verifier::commitment::Mmcs;
 use verifier::field::{F, K};
@@ -20,12 +21,43 @@ pub struct Opened {
     pub proof: MultiProof,
 }
 
+/// A factor of a product: a tensor over some of the product's joint axes, in their order, row-major.
+#[derive(Clone, Debug)]
+pub struct Factor<E> {
+    /// Joint axes, ascending.
+    pub axes: Vec<usize>,
+    /// Values.
+    pub values: E,
+}
+
+/// Fractions `p / (1 + q)` in a tensor's shape.
+#[derive(Clone, Debug)]
+pub struct Fractions<E> {
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// Numerators.
+    pub p: E,
+    /// Denominators less one.
+    pub q: E,
+}
+
+/// `constant + sum factor * column`, elementwise over `len` elements.
+#[derive(Clone, Debug)]
+pub struct Affine<'a> {
+    /// Number of elements.
+    pub len: usize,
+    /// Added everywhere.
+    pub constant: K,
+    /// Factors, and columns of `len` integers.
+    pub terms: Vec<(K, &'a Ints)>,
+}
+
 /// A machine for the hot loops.
 pub trait Device: Sync {
     /// A vector of base field elements.
     type Base: Clone + Debug + Send + Sync;
     /// A vector of extension field elements.
-    type Extension;
+    type Extension: Debug + Send + Sync;
     /// A codeword and the Merkle tree over its rows.
     type Tree: Debug + Send + Sync;
 
@@ -76,4 +108,41 @@ pub trait Device: Sync {
 
     /// Sets the least significant bit to `x` in both vectors, which halves them.
     fn fold(&self, a: &mut Self::Extension, b: &mut Self::Extension, x: K);
+
+    /// The integers as field elements.
+    fn lift(&self, values: &Ints) -> Self::Extension;
+
+    /// `out[o, i] = sum_j weights[j] * values[o, j, i]`, `j` along `axis` of the shape.
+    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Self::Extension;
+
+    /// The same for field elements.
+    fn contract(&self, values: &Self::Extension, shape: &[usize], axis: usize, weights: &[K]) -> Self::Extension;
+
+    /// Reorders axes: axis `i` of the result is axis `order[i]` of the tensor.
+    fn permute(&self, values: Self::Extension, shape: &[usize], order: &[usize]) -> Self::Extension;
+
+    /// The slices, end to end.
+    fn affine(&self, slices: &[Affine]) -> Self::Extension;
+
+    /// `sum_x prod_f factor_f[x restricted to its axes]` over joint axes of lengths `dims`.
+    fn product_total(&self, dims: &[usize], factors: &[Factor<Self::Extension>]) -> K;
+
+    /// With the last bit of the last axis longer than 1 as the variable: the sum's values at 0, 2, 3, .., `degree`.
+    fn product_round(&self, dims: &[usize], factors: &[Factor<Self::Extension>], degree: usize) -> Vec<K>;
+
+    /// Sets the last bit of rows of this length to `x`: rows become half as long, rounded up; past an odd end is zero.
+    fn fold_rows(&self, values: &mut Self::Extension, length: usize, x: K);
+
+    /// Adds neighbours along the last axis longer than 1; an odd end stays alone.
+    fn add_fractions(&self, below: &Fractions<Self::Extension>) -> Fractions<Self::Extension>;
+
+    /// The even and the odd elements of rows of this length; an odd end gets a zero beside it.
+    fn split_rows(&self, values: &Self::Extension, length: usize) -> [Self::Extension; 2];
+
+    /// For every number of leading variables of a shape, from none: `eq` of the point's prefix at the prefix's indices.
+    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Self::Extension>;
+
+    /// For children `p`, `q` even and `p`, `q` odd in this shape, with `P`, `Q` their sum's parts: `h(0)`, `h(1)` and the
+    /// coefficient of `x^2` of `h(x) = sum eq * (P + c Q)`, the last bit of the last axis longer than 1 at `x`.
+    fn fraction_round(&self, shape: &[usize], children: [&Self::Extension; 4], eq: &Self::Extension, c: K) -> [K; 3];
 }

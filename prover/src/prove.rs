@@ -73,7 +73,7 @@ pub fn prove_witness<D: Device>(
     let committed = (!plan.columns.is_empty())
         .then(|| commit(device, &witness_layout, &witness.columns(plan, values)))
         .inspect(|c| transcript.write_digest(c.root));
-    let ledger = subgraph::prove(&mut transcript, key, index, values, witness)?;
+    let ledger = subgraph::prove(device, &mut transcript, key, index, values, witness)?;
     let target = opening_target(key);
     if !plan.weights.is_empty() {
         let layout = weight_layout(key, index);

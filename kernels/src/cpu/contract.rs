@@ -125,6 +125,23 @@ pub fn lift(tensor: &Ints) -> Vec<K> {
     with_ints!(tensor, values => values.iter().map(|&x| verifier::field::k_from_i64(x.into())).collect())
 }
 
+/// Reorders axes: axis `i` of the result is axis `order[i]` of the tensor.
+pub fn permute(values: Vec<K>, shape: &[usize], order: &[usize]) -> Vec<K> {
+    if order.is_sorted() {
+        return values;
+    }
+    let mut strides = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        strides[i - 1] = strides[i] * shape[i];
+    }
+    let mut places = vec![0usize];
+    for &axis in order {
+        let (length, stride) = (shape[axis], strides[axis]);
+        places = places.iter().flat_map(|&p| (0..length).map(move |i| p + i * stride)).collect();
+    }
+    places.into_iter().map(|p| values[p]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,14 @@
 //! [`Device`] on the processor: vectors are `Vec`s.
 
+use super::affine::affine;
+use super::contract::{contract, contract_ints, lift, permute};
 use super::encode::{Tree, encode_base, encode_extension, hash_rows, open_rows};
+use super::fractions::{add_fractions, eq_prefixes, fraction_round, split_rows};
+use super::product::{fold_rows, product_round, product_total};
 use super::quadratic::{fold, round};
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
-use crate::device::{Device, Opened};
+use crate::Ints;
+use crate::device::{Affine, Device, Factor, Fractions, Opened};
 use p3_field::PrimeCharacteristicRing;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
@@ -73,5 +78,53 @@ impl Device for Cpu {
     fn fold(&self, a: &mut Vec<K>, b: &mut Vec<K>, x: K) {
         *a = fold(a, x);
         *b = fold(b, x);
+    }
+
+    fn lift(&self, values: &Ints) -> Vec<K> {
+        lift(values)
+    }
+
+    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Vec<K> {
+        contract_ints(values, shape, axis, weights)
+    }
+
+    fn contract(&self, values: &Vec<K>, shape: &[usize], axis: usize, weights: &[K]) -> Vec<K> {
+        contract(values, shape, axis, weights)
+    }
+
+    fn permute(&self, values: Vec<K>, shape: &[usize], order: &[usize]) -> Vec<K> {
+        permute(values, shape, order)
+    }
+
+    fn affine(&self, slices: &[Affine]) -> Vec<K> {
+        affine(slices)
+    }
+
+    fn product_total(&self, dims: &[usize], factors: &[Factor<Vec<K>>]) -> K {
+        product_total(dims, factors)
+    }
+
+    fn product_round(&self, dims: &[usize], factors: &[Factor<Vec<K>>], degree: usize) -> Vec<K> {
+        product_round(dims, factors, degree)
+    }
+
+    fn fold_rows(&self, values: &mut Vec<K>, length: usize, x: K) {
+        *values = fold_rows(values, length, x);
+    }
+
+    fn add_fractions(&self, below: &Fractions<Vec<K>>) -> Fractions<Vec<K>> {
+        add_fractions(below)
+    }
+
+    fn split_rows(&self, values: &Vec<K>, length: usize) -> [Vec<K>; 2] {
+        split_rows(values, length)
+    }
+
+    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
+        eq_prefixes(shape, point)
+    }
+
+    fn fraction_round(&self, shape: &[usize], children: [&Vec<K>; 4], eq: &Vec<K>, c: K) -> [K; 3] {
+        fraction_round(shape, children, eq, c)
     }
 }

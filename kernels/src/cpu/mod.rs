@@ -1,5 +1,6 @@
 //! The loops on the CPU: all cores, plain slices.
 
+mod affine;
 mod contract;
 mod device;
 mod encode;
@@ -8,10 +9,8 @@ mod product;
 mod quadratic;
 mod weights;
 
-pub use contract::{contract, contract_ints, lift};
 pub use device::Cpu;
-pub use fractions::{FractionLayer, FractionRounds, FractionTree, halve};
-pub use product::{Factor, Product};
+pub use fractions::{halve, row_length};
 pub use quadratic::{fold, round};
 
 /// Work items (field multiplications, roughly) below which a loop stays on one thread.

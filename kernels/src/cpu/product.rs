@@ -4,93 +4,47 @@
 //! paired with zero, so padding costs nothing.
 
 use super::PARALLEL_FROM;
+use crate::device::Factor;
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 use verifier::field::K;
 
-/// A factor: a tensor over some of the joint axes, in their order.
-#[derive(Clone, Debug)]
-pub struct Factor {
-    /// Joint axes, ascending.
-    pub axes: Vec<usize>,
-    /// Row-major values.
-    pub values: Vec<K>,
+/// The axis whose last bit is bound next.
+fn next_axis(dims: &[usize]) -> Option<usize> {
+    dims.iter().rposition(|&d| d > 1)
 }
 
-/// The state of the sumcheck's prover.
-#[derive(Clone, Debug)]
-pub struct Product {
-    dims: Vec<usize>,
-    factors: Vec<Factor>,
-    scale: K,
+/// The sum itself.
+pub fn product_total(dims: &[usize], factors: &[Factor<Vec<K>>]) -> K {
+    let joint: usize = dims.iter().product();
+    let rows: Vec<_> = factors.iter().map(|f| Rows::new(dims, &f.axes)).collect();
+    let at = |i: usize| -> K { factors.iter().zip(&rows).map(|(f, r)| f.values[r.of(i)]).product() };
+    (0..joint).into_par_iter().with_min_len(PARALLEL_FROM).map(at).sum()
 }
 
-impl Product {
-    /// `scale * sum prod factors` over joint axes of these lengths; every axis is in some factor.
-    pub fn new(dims: Vec<usize>, factors: Vec<Factor>, scale: K) -> Self {
-        Self { dims, factors, scale }
-    }
+/// The round polynomial's values at 0, 2, 3, .., `degree`; empty if no variable is left.
+pub fn product_round(dims: &[usize], factors: &[Factor<Vec<K>>], degree: usize) -> Vec<K> {
+    let Some(axis) = next_axis(dims) else { return Vec::new() };
+    let length = dims[axis];
+    let outer: usize = dims[..axis].iter().product();
+    let (rows, constants): (Vec<_>, Vec<_>) = factors.iter().partition(|f| f.axes.contains(&axis));
+    let row_of: Vec<_> = rows.iter().map(|f| Rows::new(&dims[..axis], &f.axes)).collect();
+    let constant_of: Vec<_> = constants.iter().map(|f| Rows::new(&dims[..axis], &f.axes)).collect();
+    let at_outer = |o: usize| {
+        let slices: Vec<&[K]> =
+            rows.iter().zip(&row_of).map(|(f, r)| &f.values[r.of(o) * length..][..length]).collect();
+        let constant: K = constants.iter().zip(&constant_of).map(|(f, r)| f.values[r.of(o)]).product();
+        let mut values = row_values(&slices, degree);
+        values.iter_mut().for_each(|v| *v *= constant);
+        values
+    };
+    let min_len = PARALLEL_FROM.div_ceil(length * degree);
+    (0..outer).into_par_iter().with_min_len(min_len).map(at_outer).reduce(|| vec![K::ZERO; degree], add_all)
+}
 
-    /// The axis whose last variable is bound next; `None` when all are bound.
-    fn axis(&self) -> Option<usize> {
-        self.dims.iter().rposition(|&d| d > 1)
-    }
-
-    /// The sum itself.
-    pub fn total(&self) -> K {
-        let joint: usize = self.dims.iter().product();
-        let rows: Vec<_> = self.factors.iter().map(|f| Rows::new(&self.dims, &f.axes)).collect();
-        let at = |i: usize| -> K { self.factors.iter().zip(&rows).map(|(f, r)| f.values[r.of(i)]).product() };
-        let sum: K = (0..joint).into_par_iter().with_min_len(PARALLEL_FROM).map(at).sum();
-        self.scale * sum
-    }
-
-    /// Whether all variables are bound.
-    pub fn is_bound(&self) -> bool {
-        self.axis().is_none()
-    }
-
-    /// The round polynomial's values at 0, 2, 3, .., `degree`.
-    pub fn round(&self, degree: usize) -> Vec<K> {
-        let Some(axis) = self.axis() else { return Vec::new() };
-        let length = self.dims[axis];
-        let outer: usize = self.dims[..axis].iter().product();
-        let (rows, constants): (Vec<&Factor>, Vec<&Factor>) = self.factors.iter().partition(|f| f.axes.contains(&axis));
-        let row_of: Vec<_> = rows.iter().map(|f| Rows::new(&self.dims[..axis], &f.axes)).collect();
-        let constant_of: Vec<_> = constants.iter().map(|f| Rows::new(&self.dims[..axis], &f.axes)).collect();
-        let at_outer = |o: usize| {
-            let slices: Vec<&[K]> =
-                rows.iter().zip(&row_of).map(|(f, r)| &f.values[r.of(o) * length..][..length]).collect();
-            let constant: K = constants.iter().zip(&constant_of).map(|(f, r)| f.values[r.of(o)]).product();
-            let mut values = row_values(&slices, degree);
-            values.iter_mut().for_each(|v| *v *= constant);
-            values
-        };
-        let add = |mut a: Vec<K>, b: Vec<K>| {
-            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-            a
-        };
-        let zero = || vec![K::ZERO; degree];
-        let min_len = PARALLEL_FROM.div_ceil(length * degree);
-        let mut sum = (0..outer).into_par_iter().with_min_len(min_len).map(at_outer).reduce(zero, add);
-        sum.iter_mut().for_each(|s| *s *= self.scale);
-        sum
-    }
-
-    /// Binds the next variable.
-    pub fn fold(&mut self, r: K) {
-        let Some(axis) = self.axis() else { return };
-        let length = self.dims[axis];
-        for factor in self.factors.iter_mut().filter(|f| f.axes.contains(&axis)) {
-            factor.values = fold_rows(&factor.values, length, r);
-        }
-        self.dims[axis] = length.div_ceil(2);
-    }
-
-    /// The factors' values once all variables are bound.
-    pub fn finish(self) -> Vec<K> {
-        self.factors.into_iter().map(|f| f.values[0]).collect()
-    }
+fn add_all(mut a: Vec<K>, b: Vec<K>) -> Vec<K> {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    a
 }
 
 /// Where a factor's row starts for an outer index: a projection of mixed-radix digits.
@@ -124,7 +78,7 @@ impl Rows {
 }
 
 /// `values[2i] + r * (values[2i+1] - values[2i])` in every row of this length; an odd end is paired with zero.
-pub(super) fn fold_rows(values: &[K], length: usize, r: K) -> Vec<K> {
+pub fn fold_rows(values: &[K], length: usize, r: K) -> Vec<K> {
     let half = length.div_ceil(2);
     let mut out = vec![K::ZERO; values.len() / length * half];
     let rows = out.par_chunks_mut(half).zip(values.par_chunks(length));
@@ -153,11 +107,7 @@ fn row_values(rows: &[&[K]], degree: usize) -> Vec<K> {
             _ => general(rows, range, degree),
         }
     };
-    let add = |mut a: Vec<K>, b: Vec<K>| {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        a
-    };
-    (0..pairs.div_ceil(chunk)).into_par_iter().map(partial).reduce(|| vec![K::ZERO; degree], add)
+    (0..pairs.div_ceil(chunk)).into_par_iter().map(partial).reduce(|| vec![K::ZERO; degree], add_all)
 }
 
 fn pair(row: &[K], i: usize) -> (K, K) {
@@ -205,48 +155,4 @@ fn general(rows: &[&[K]], range: core::ops::Range<usize>, degree: usize) -> Vec<
         sums.iter_mut().zip(products).for_each(|(s, p)| *s += p);
     }
     sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use verifier::argument::sumcheck::evaluate_round;
-    use verifier::multilinear::axis_bits;
-
-    fn element(i: usize) -> K {
-        K::from_usize(i * i + 3).exp_u64(7)
-    }
-
-    #[test]
-    fn every_round_sums_to_the_claim_and_folds_to_the_next() {
-        let dims = [3, 1, 6, 5];
-        for axes in
-            [vec![vec![0, 1, 2, 3]], vec![vec![0, 3], vec![2, 3]], vec![vec![0, 1], vec![2], vec![1, 2, 3], vec![3]]]
-        {
-            let factors: Vec<Factor> = axes
-                .into_iter()
-                .map(|axes: Vec<usize>| {
-                    let len: usize = axes.iter().map(|&a| dims[a]).product();
-                    Factor { values: (0..len).map(|i| element(i + axes.len() * 100)).collect(), axes }
-                })
-                .collect();
-            let degree = factors.len();
-            // Axes that no factor has would be summed as ones: give each an owner.
-            let dims: Vec<usize> =
-                (0..4).map(|a| if factors.iter().any(|f| f.axes.contains(&a)) { dims[a] } else { 1 }).collect();
-            let variables: usize = dims.iter().map(|&d| axis_bits(d)).sum();
-            let mut product = Product::new(dims, factors, element(9));
-            let mut claim = product.total();
-            for round in 0..variables {
-                let message = product.round(degree);
-                let r = element(round + 50);
-                claim = evaluate_round(&message, claim, r);
-                product.fold(r);
-                assert_eq!(product.total(), claim, "round {round}");
-            }
-            assert!(product.is_bound());
-            let scale = product.scale;
-            assert_eq!(product.finish().into_iter().product::<K>() * scale, claim);
-        }
-    }
 }

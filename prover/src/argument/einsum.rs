@@ -1,9 +1,10 @@
 //! See `verifier::argument::einsum`.
 
+use super::product::Product;
 use super::{sumcheck, tensor};
 use crate::Values;
 use crate::values::held;
-use kernels::cpu::{Factor, Product};
+use kernels::{Device, Factor};
 use p3_field::{Field, PrimeCharacteristicRing};
 use verifier::argument::Rejection;
 use verifier::argument::einsum::{TermLabels, final_points, label_points};
@@ -19,7 +20,9 @@ use verifier::transcript::Writer;
 ///
 /// # Errors
 /// If the values contradict each other.
-pub fn prove(
+#[allow(clippy::too_many_arguments)]
+pub fn prove<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     graph: &Graph,
     plan: &SubgraphPlan,
@@ -36,7 +39,7 @@ pub fn prove(
         if term.operands.is_empty() {
             known += k_from_i64(term.coefficient) * labels.ones(einsum, &points);
         } else {
-            open.push((term, product(graph, values, einsum, term, &labels, &points), labels));
+            open.push((term, product(device, graph, values, einsum, term, &labels, &points), labels));
         }
     }
     match open.as_slice() {
@@ -61,36 +64,38 @@ pub fn prove(
 }
 
 /// The term as a product over its summed labels: the operands, then `eq` of the batch labels.
-fn product(
+fn product<'d, D: Device>(
+    device: &'d D,
     graph: &Graph,
     values: &Values,
     einsum: &Einsum,
     term: &Term,
     labels: &TermLabels,
     points: &[Vec<K>],
-) -> Product {
+) -> Product<'d, D> {
     let place = |label: u8| labels.summed.iter().position(|&l| l == label);
-    let mut factors: Vec<Factor> = term
+    let mut factors: Vec<Factor<D::Extension>> = term
         .operands
         .iter()
         .map(|operand| {
             let shape = &graph.tensor(operand.tensor).shape;
             let binding: Vec<Option<&[K]>> =
                 operand.labels.iter().map(|&l| place(l).is_none().then(|| points[l as usize].as_slice())).collect();
-            let bound = tensor::bind(held(values, operand.tensor), shape, &binding);
+            let bound = tensor::bind(device, held(values, operand.tensor), shape, &binding);
             // Operand axes in the order of the joint axes.
             let mut order: Vec<(usize, usize)> =
                 operand.labels.iter().enumerate().filter_map(|(axis, &l)| place(l).map(|p| (p, axis))).collect();
             order.sort_unstable();
             let (axes, order): (Vec<usize>, Vec<usize>) = order.into_iter().unzip();
-            Factor { axes, values: bound.into_order(&order) }
+            Factor { axes, values: bound.into_order(device, &order) }
         })
         .collect();
     if labels.batch > 0 {
         let batch = &labels.summed[..labels.batch];
         let tables = batch.iter().map(|&l| eq_table(&points[l as usize], einsum.dims[l as usize]));
-        factors.push(Factor { axes: (0..labels.batch).collect(), values: outer_product(tables) });
+        factors
+            .push(Factor { axes: (0..labels.batch).collect(), values: device.upload_extension(outer_product(tables)) });
     }
     let dims = labels.summed.iter().map(|&l| einsum.dims[l as usize]).collect();
-    Product::new(dims, factors, labels.ones(einsum, points))
+    Product::new(device, dims, factors, labels.ones(einsum, points))
 }

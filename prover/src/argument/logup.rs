@@ -1,28 +1,29 @@
 //! See `verifier::argument::logup`.
 
-use kernels::cpu::{FractionRounds, FractionTree};
+use super::fractions::{Rounds, Tree};
+use kernels::Device;
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::logup::{Fraction, LeafClaim};
 use verifier::field::K;
 use verifier::transcript::{Transcript, Writer};
 
 /// Proves that the leaves of all trees sum to zero.
-pub fn prove(transcript: &mut Writer, trees: &[FractionTree]) -> Vec<LeafClaim> {
-    let mut claims: Vec<Fraction> = trees.iter().map(FractionTree::root).collect();
+pub(super) fn prove<D: Device>(device: &D, transcript: &mut Writer, trees: &[Tree<D>]) -> Vec<LeafClaim> {
+    let mut claims: Vec<Fraction> = trees.iter().map(|tree| tree.root(device)).collect();
     claims.iter().for_each(|root| write(transcript, *root));
     let mut leaves: Vec<Option<LeafClaim>> = vec![None; trees.len()];
     let mut point: Vec<K> = Vec::new();
     for depth in 0.. {
-        for (tree, leaf) in leaves.iter_mut().enumerate().filter(|(i, _)| trees[*i].layers.len() == depth + 1) {
+        for (tree, leaf) in leaves.iter_mut().enumerate().filter(|(i, _)| trees[*i].variables() == depth) {
             *leaf = Some(LeafClaim { point: point.clone(), leaf: claims[tree] });
         }
-        let active: Vec<usize> = (0..trees.len()).filter(|&i| trees[i].layers.len() > depth + 1).collect();
+        let active: Vec<usize> = (0..trees.len()).filter(|&i| trees[i].variables() > depth).collect();
         if active.is_empty() {
             break;
         }
         let c = transcript.challenge();
-        let rounds = active.iter().map(|&i| FractionRounds::new(&trees[i].layers[depth + 1], &point)).collect();
-        let (reduced, children) = prove_layer(transcript, rounds, &point, c);
+        let rounds = active.iter().map(|&i| Rounds::new(device, trees[i].layer(depth + 1), &point)).collect();
+        let (reduced, children) = prove_layer(device, transcript, rounds, &point, c);
         for &(even, odd) in &children {
             write(transcript, even);
             write(transcript, odd);
@@ -43,9 +44,10 @@ fn write(transcript: &mut Writer, fraction: Fraction) {
 
 /// One layer of all trees that reach it. The summand's factor `eq` is linear in each variable, so the loops compute
 /// only the other, quadratic factor (Gruen 2024/108, section 3).
-fn prove_layer(
+fn prove_layer<D: Device>(
+    device: &D,
     transcript: &mut Writer,
-    mut trees: Vec<FractionRounds>,
+    mut trees: Vec<Rounds<D>>,
     point: &[K],
     c: K,
 ) -> (Vec<K>, Vec<(Fraction, Fraction)>) {
@@ -55,7 +57,7 @@ fn prove_layer(
         let mut h = [K::ZERO; 3];
         let mut power = K::ONE;
         for tree in &trees {
-            let part = tree.round(c);
+            let part = tree.round(device, c);
             h.iter_mut().zip(part).for_each(|(h, p)| *h += power * p);
             power *= c.square();
         }
@@ -68,9 +70,9 @@ fn prove_layer(
         transcript.write_all(&[g(0), g(2), g(3)]);
         let r = transcript.challenge();
         bound *= z * r + (K::ONE - z) * (K::ONE - r);
-        trees.iter_mut().for_each(|tree| tree.fold(r));
+        trees.iter_mut().for_each(|tree| tree.fold(device, r));
         reduced.push(r);
     }
     reduced.reverse();
-    (reduced, trees.into_iter().map(FractionRounds::finish).collect())
+    (reduced, trees.into_iter().map(|tree| tree.finish(device)).collect())
 }

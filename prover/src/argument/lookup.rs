@@ -1,19 +1,18 @@
 //! See `verifier::argument::lookup`.
 
+use super::fractions::Tree;
 use super::logup;
 use super::tensor::evaluate;
 use crate::Values;
 use crate::columns::{LookupColumns, Witness};
 use crate::values::held;
-use kernels::cpu::{FractionLayer, FractionTree};
-use kernels::{Ints, with_ints};
+use kernels::{Affine, Device, Fractions, Ints};
 use p3_field::PrimeCharacteristicRing;
-use rayon::prelude::*;
 use verifier::argument::Rejection;
 use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::LeafClaim;
 use verifier::argument::lookup::{Challenges, Columns, enter_columns, enter_input, leaf_shape, lookup_of, tag};
-use verifier::field::{K, from_i64, k_from_i64};
+use verifier::field::{K, k_from_i64};
 use verifier::graph::{Graph, Lookup};
 use verifier::multilinear::{axis_bits, ones, split_point};
 use verifier::plan::{LookupPlan, SubgraphPlan, Table};
@@ -23,7 +22,8 @@ use verifier::transcript::Writer;
 ///
 /// # Errors
 /// If the values contradict each other.
-pub fn prove(
+pub fn prove<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     graph: &Graph,
     plan: &SubgraphPlan,
@@ -36,22 +36,24 @@ pub fn prove(
         return Ok(());
     }
     let challenges = Challenges::draw(transcript);
-    let mut trees: Vec<FractionTree> = Vec::new();
+    let mut trees: Vec<Tree<D>> = Vec::new();
     for (&(lookup_plan, lookup), columns) in lookups.iter().zip(&witness.lookups) {
-        trees.push(FractionTree::new(lookup_leaves(graph, values, lookup_plan, lookup, columns, &challenges)));
+        let leaves = lookup_leaves(device, graph, values, lookup_plan, lookup, columns, &challenges);
+        trees.push(Tree::new(device, leaves));
     }
     for (place, table) in plan.tables.iter().enumerate() {
         let outputs = table.outputs().map(|t| held(values, t));
-        trees.push(FractionTree::new(table_leaves(place, table, outputs, &witness.multiplicities[place], &challenges)));
+        let leaves = table_leaves(device, place, table, outputs, &witness.multiplicities[place], &challenges);
+        trees.push(Tree::new(device, leaves));
     }
-    let mut leaves = logup::prove(transcript, &trees).into_iter();
+    let mut leaves = logup::prove(device, transcript, &trees).into_iter();
     drop(trees);
     for ((&(lookup_plan, lookup), columns), leaf) in lookups.iter().zip(&witness.lookups).zip(leaves.by_ref()) {
         let (_, point) = leaf.point.split_at(axis_bits(lookup_plan.leaves()));
         let shape = &graph.tensor(lookup.input).shape;
-        let at = |columns: &[Ints]| -> Vec<K> { columns.iter().map(|c| evaluate(c, shape, point)).collect() };
+        let at = |columns: &[Ints]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
         let columns = Columns {
-            output: lookup.output.map(|t| evaluate(held(values, t), shape, point)),
+            output: lookup.output.map(|t| evaluate(device, held(values, t), shape, point)),
             remainder: at(&columns.remainder),
             value: at(&columns.value),
             edges: at(&columns.edges),
@@ -66,66 +68,65 @@ pub fn prove(
         enter_input(graph, plan, lookup, point, element.scaled_input, ledger)?;
     }
     for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
-        prove_table(transcript, graph, plan, values, place, table, leaf, ledger)?;
+        prove_table(device, transcript, graph, plan, values, place, table, leaf, ledger)?;
     }
     Ok(())
 }
 
-fn lookup_leaves(
+fn lookup_leaves<D: Device>(
+    device: &D,
     graph: &Graph,
     values: &Values,
     plan: &LookupPlan,
     lookup: &Lookup,
     columns: &LookupColumns,
     challenges: &Challenges,
-) -> FractionLayer {
+) -> Fractions<D::Extension> {
     let len = graph.tensor(lookup.input).len();
     let leaves = columns.leaves(lookup, plan, lookup.output.map(|t| held(values, t)));
-    let mut q = vec![K::ZERO; leaves.len() * len];
-    q.par_chunks_mut(len).zip(&leaves).for_each(|(slice, leaf)| {
-        let constant = challenges.pole - K::from_usize(tag(leaf.table)) - K::ONE;
-        slice.fill(constant);
-        let mut power = K::ONE;
-        for column in &leaf.entries {
-            power *= challenges.row;
-            with_ints!(column.as_ref(), column => subtract_multiple(slice, power, column));
-        }
-    });
-    FractionLayer { shape: leaf_shape(graph, plan, lookup), p: vec![K::ONE; q.len()], q }
+    let slices: Vec<Affine> = leaves
+        .iter()
+        .map(|leaf| denominators(challenges, leaf.table, len, leaf.entries.iter().map(AsRef::as_ref)))
+        .collect();
+    let ones = Affine { len: len * slices.len(), constant: K::ONE, terms: Vec::new() };
+    Fractions { shape: leaf_shape(graph, plan, lookup), p: device.affine(&[ones]), q: device.affine(&slices) }
 }
 
-/// `slice -= factor * column`.
-fn subtract_multiple<T: Copy + Into<i64> + Sync>(slice: &mut [K], factor: K, column: &[T]) {
-    let pairs = slice.par_iter_mut().zip(column).with_min_len(1 << 10);
-    pairs.for_each(|(q, &x)| *q -= factor * from_i64(x.into()));
+/// `pole - tag - sum_j row^(j+1) entry_j - 1` from the columns of the entries.
+fn denominators<'a>(
+    challenges: &Challenges,
+    table: usize,
+    len: usize,
+    entries: impl Iterator<Item = &'a Ints>,
+) -> Affine<'a> {
+    let powers = challenges.row.powers().skip(1).map(|power| -power);
+    Affine { len, constant: challenges.pole - K::from_usize(tag(table)) - K::ONE, terms: powers.zip(entries).collect() }
 }
 
-fn denominator(challenges: &Challenges, tag: usize, entries: &[i64]) -> K {
-    let mut power = K::ONE;
-    let mut row = K::from_usize(tag);
-    for &entry in entries {
-        power *= challenges.row;
-        row += power * from_i64(entry);
-    }
-    challenges.pole - row - K::ONE
-}
-
-fn table_leaves(
+fn table_leaves<D: Device>(
+    device: &D,
     place: usize,
     table: &Table,
     outputs: Option<&Ints>,
     multiplicities: &Ints,
     challenges: &Challenges,
-) -> FractionLayer {
-    let output = |row: usize| outputs.map_or(0, |o| o.get(row));
-    let rows = (0..multiplicities.len()).into_par_iter();
-    let q = rows.map(|row| denominator(challenges, tag(place), &table.row(row, output(row)))).collect();
-    let p = multiplicities.to_vec().into_iter().map(|m| -k_from_i64(m)).collect();
-    FractionLayer { shape: table.shape(), p, q }
+) -> Fractions<D::Extension> {
+    let len = multiplicities.len();
+    let rows: Vec<Vec<i64>> = (0..len).map(|row| table.row(row, outputs.map_or(0, |o| o.get(row)))).collect();
+    let width = rows.first().map_or(0, Vec::len);
+    let entries: Vec<Ints> =
+        (0..width).map(|j| Ints::from(rows.iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
+    let numerators = Affine { len, constant: K::ZERO, terms: vec![(-K::ONE, multiplicities)] };
+    Fractions {
+        shape: table.shape(),
+        p: device.affine(&[numerators]),
+        q: device.affine(&[denominators(challenges, place, len, entries.iter())]),
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
-fn prove_table(
+fn prove_table<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     graph: &Graph,
     plan: &SubgraphPlan,
@@ -136,7 +137,7 @@ fn prove_table(
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     if let Some(tensor) = table.outputs() {
-        let outputs = evaluate(held(values, tensor), &table.shape(), &leaf.point);
+        let outputs = evaluate(device, held(values, tensor), &table.shape(), &leaf.point);
         transcript.write(outputs);
         ledger.tensor(graph, plan, tensor, leaf.point.clone(), outputs)?;
     }

@@ -1,8 +1,8 @@
 //! See `verifier::argument::merge`.
 
+use super::product::Product;
 use super::sumcheck;
-use kernels::Ints;
-use kernels::cpu::{Factor, Product, lift};
+use kernels::{Device, Factor, Ints};
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::ledger::PointValue;
 use verifier::argument::merge::DEGREE;
@@ -13,7 +13,8 @@ use verifier::multilinear::{eq_table, split_point};
 use verifier::transcript::{Transcript, Writer};
 
 /// Reduces the claims to one; one claim stays as it is. `None` if there are none.
-pub fn prove(
+pub fn prove<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     tensor: &Tensor,
     values: &Ints,
@@ -32,8 +33,10 @@ pub fn prove(
         power *= c;
     }
     let axes: Vec<usize> = (0..tensor.shape.len()).collect();
-    let factors = [lift(values), weights].map(|values| Factor { axes: axes.clone(), values });
-    let (point, ends) = sumcheck::prove(transcript, Product::new(tensor.shape.clone(), factors.into(), K::ONE), DEGREE);
+    let factors =
+        [device.lift(values), device.upload_extension(weights)].map(|values| Factor { axes: axes.clone(), values });
+    let (point, ends) =
+        sumcheck::prove(transcript, Product::new(device, tensor.shape.clone(), factors.into(), K::ONE), DEGREE);
     transcript.write(ends[0]);
     Some(PointValue { point, value: ends[0] })
 }

@@ -4,6 +4,7 @@ use super::{einsum, lookup, merge, tensor, view};
 use crate::Values;
 use crate::columns::Witness;
 use crate::values::held;
+use kernels::Device;
 use verifier::argument::Rejection;
 use verifier::argument::ledger::{Ledger, PointValue};
 use verifier::graph::{Op, TensorId};
@@ -15,7 +16,8 @@ use verifier::transcript::{Transcript, Writer};
 ///
 /// # Errors
 /// If the values contradict each other.
-pub fn prove(
+pub fn prove<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     key: &ModelKey,
     subgraph: u32,
@@ -24,12 +26,12 @@ pub fn prove(
 ) -> Result<Ledger, Rejection> {
     let (graph, plan) = (key.graph(), &key.plan().subgraphs[subgraph as usize]);
     let mut ledger = Ledger::default();
-    lookup::prove(transcript, graph, plan, values, witness, &mut ledger)?;
+    lookup::prove(device, transcript, graph, plan, values, witness, &mut ledger)?;
     let mut definitions: Vec<(TensorId, PointValue)> = Vec::new();
     for &id in &plan.definitions {
         let shape = &graph.tensor(id).shape;
         let point = transcript.challenges(num_variables(shape));
-        let claim = PointValue { value: tensor::evaluate(held(values, id), shape, &point), point };
+        let claim = PointValue { value: tensor::evaluate(device, held(values, id), shape, &point), point };
         transcript.write(claim.value);
         ledger.tensor(graph, plan, id, claim.point.clone(), claim.value)?;
         definitions.push((id, claim));
@@ -39,14 +41,14 @@ pub fn prove(
         let (Op::Einsum(_) | Op::View(_), Some(output)) = (op, op.output()) else { continue };
         let claim = match definitions.iter().position(|(t, _)| *t == output) {
             Some(place) => Some(definitions.swap_remove(place).1),
-            None => merge::prove(transcript, graph.tensor(output), held(values, output), ledger.take(output)),
+            None => merge::prove(device, transcript, graph.tensor(output), held(values, output), ledger.take(output)),
         };
         let Some(claim) = claim else { continue };
         match op {
-            Op::Einsum(e) => einsum::prove(transcript, graph, plan, values, e, &claim, &mut ledger)?,
+            Op::Einsum(e) => einsum::prove(device, transcript, graph, plan, values, e, &claim, &mut ledger)?,
             Op::View(v) => {
                 let (input, output) = (graph.tensor(v.input), graph.tensor(v.output));
-                let input = view::prove(transcript, v, input, output, held(values, v.input), &claim);
+                let input = view::prove(device, transcript, v, input, output, held(values, v.input), &claim);
                 ledger.tensor(graph, plan, v.input, input.point, input.value)?;
             }
             Op::Lookup(_) | Op::Advice(_) => {}

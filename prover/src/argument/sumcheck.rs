@@ -1,11 +1,12 @@
 //! See `verifier::argument::sumcheck`.
 
-use kernels::cpu::Product;
+use super::product::Product;
+use kernels::Device;
 use verifier::field::K;
 use verifier::transcript::{Transcript, Writer};
 
 /// Proves the sum; returns the point, in the variables' order, and the factors' values there.
-pub fn prove(transcript: &mut Writer, mut product: Product, degree: usize) -> (Vec<K>, Vec<K>) {
+pub fn prove<D: Device>(transcript: &mut Writer, mut product: Product<D>, degree: usize) -> (Vec<K>, Vec<K>) {
     let mut point = Vec::new();
     while !product.is_bound() {
         transcript.write_all(&product.round(degree));

@@ -1,8 +1,8 @@
 //! See `verifier::argument::view`.
 
+use super::product::Product;
 use super::{sumcheck, tensor};
-use kernels::Ints;
-use kernels::cpu::{Factor, Product};
+use kernels::{Device, Factor, Ints};
 use verifier::argument::ledger::PointValue;
 use verifier::argument::view::{Route, group_weights};
 use verifier::field::K;
@@ -11,7 +11,8 @@ use verifier::multilinear::axis_bits;
 use verifier::transcript::Writer;
 
 /// Proves a claim on the view's output; returns the claim on its input, whose values are `values`.
-pub fn prove(
+pub fn prove<D: Device>(
+    device: &D,
     transcript: &mut Writer,
     view: &View,
     input: &Tensor,
@@ -23,17 +24,19 @@ pub fn prove(
     let mut route = Route::new(view, from, to, &claim.point);
     let axes = route.summed_axes(view);
     let binding: Vec<Option<&[K]>> = route.axes.iter().map(Option::as_deref).collect();
-    let bound = tensor::bind(values, from, &binding).into_order(&axes);
+    let bound = tensor::bind(device, values, from, &binding).into_order(device, &axes);
     let mut factors = vec![Factor { axes: (0..axes.len()).collect(), values: bound }];
     let mut first = 0;
     for &place in &route.summed {
         let group = &view.groups[place];
         let last = first + group.input_axes.len();
-        factors.push(Factor { axes: (first..last).collect(), values: group_weights(group, from, to, &claim.point) });
+        let weights = device.upload_extension(group_weights(group, from, to, &claim.point));
+        factors.push(Factor { axes: (first..last).collect(), values: weights });
         first = last;
     }
     let dims = axes.iter().map(|&a| from[a]).collect();
-    let (point, ends) = sumcheck::prove(transcript, Product::new(dims, factors, route.factor), 1 + route.summed.len());
+    let (point, ends) =
+        sumcheck::prove(transcript, Product::new(device, dims, factors, route.factor), 1 + route.summed.len());
     transcript.write(ends[0]);
     let mut rest = point.as_slice();
     for axis in axes {

@@ -1,0 +1,84 @@
+//! Trees of fractions `p / (1 + q)`, and the prover's state in the sumcheck over one of their layers.
+
+use kernels::cpu::{halve, row_length};
+use kernels::{Device, Fractions};
+use verifier::argument::logup::Fraction;
+use verifier::field::K;
+
+/// All layers of a tree, from the root, which has one element, to the leaves.
+#[derive(Debug)]
+pub struct Tree<D: Device> {
+    layers: Vec<Fractions<D::Extension>>,
+}
+
+impl<D: Device> Tree<D> {
+    /// Adds up the leaves.
+    pub fn new(device: &D, leaves: Fractions<D::Extension>) -> Self {
+        let mut layers = vec![leaves];
+        while let Some(below) = layers.last().filter(|l| l.shape.iter().any(|&d| d > 1)) {
+            layers.push(device.add_fractions(below));
+        }
+        layers.reverse();
+        Self { layers }
+    }
+
+    /// The sum.
+    pub fn root(&self, device: &D) -> Fraction {
+        first(device, &self.layers[0].p, &self.layers[0].q)
+    }
+
+    /// Number of variables of the leaves.
+    pub fn variables(&self) -> usize {
+        self.layers.len() - 1
+    }
+
+    /// The layer of `2^depth` (padded) elements.
+    pub fn layer(&self, depth: usize) -> &Fractions<D::Extension> {
+        &self.layers[depth]
+    }
+}
+
+fn first<D: Device>(device: &D, p: &D::Extension, q: &D::Extension) -> Fraction {
+    Fraction { p: device.download(p)[0], q: device.download(q)[0] }
+}
+
+/// The sumcheck over one layer of one tree: even and odd children of each element, and `eq` at the claim's point.
+#[derive(Debug)]
+pub struct Rounds<D: Device> {
+    shape: Vec<usize>,
+    /// p even, q even, p odd, q odd.
+    children: [D::Extension; 4],
+    /// For every number of leading variables: `eq` of the point's prefix.
+    eq: Vec<D::Extension>,
+}
+
+impl<D: Device> Rounds<D> {
+    /// Starts on the layer whose children are `below`, at the claim's point.
+    pub fn new(device: &D, below: &Fractions<D::Extension>, point: &[K]) -> Self {
+        let length = row_length(&below.shape);
+        let [p_even, p_odd] = device.split_rows(&below.p, length);
+        let [q_even, q_odd] = device.split_rows(&below.q, length);
+        let shape = halve(&below.shape);
+        Self { eq: device.eq_prefixes(&shape, point), shape, children: [p_even, q_even, p_odd, q_odd] }
+    }
+
+    /// `h(0)`, `h(1)` and the coefficient of `x^2`; the factor `eq` of the bound variables and of the next one is left to
+    /// the caller.
+    pub fn round(&self, device: &D, c: K) -> [K; 3] {
+        device.fraction_round(&self.shape, self.children.each_ref(), &self.eq[self.eq.len() - 2], c)
+    }
+
+    /// Binds the next variable.
+    pub fn fold(&mut self, device: &D, x: K) {
+        let length = row_length(&self.shape);
+        self.children.iter_mut().for_each(|child| device.fold_rows(child, length, x));
+        self.shape = halve(&self.shape);
+        self.eq.pop();
+    }
+
+    /// The even and odd children at the point of the sumcheck.
+    pub fn finish(self, device: &D) -> (Fraction, Fraction) {
+        let [p_even, q_even, p_odd, q_odd] = &self.children;
+        (first(device, p_even, q_even), first(device, p_odd, q_odd))
+    }
+}
