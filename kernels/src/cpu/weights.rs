@@ -131,3 +131,75 @@ pub fn add_powers(out: &mut [K], log_order: usize, exponents: &[usize], scales: 
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elements(count: usize, seed: u64) -> Vec<K> {
+        let word = |i: usize| F::from_u64(i as u64 * 1_000_003 + seed + 5).exp_u64(11);
+        (0..count).map(|i| K::from_basis_coefficients_fn(|d| word(3 * i + d))).collect()
+    }
+
+    fn base(count: usize) -> Vec<F> {
+        (0..count).map(|i| F::from_u64(i as u64 * 7919 + 17).exp_u64(11)).collect()
+    }
+
+    #[test]
+    fn rows_are_bound_for_every_width_and_height() {
+        for log_width in 0..6 {
+            for variables in [0, 1, 5, INNER, INNER + 3] {
+                let (values, point) = (base(1 << (log_width + variables)), elements(variables, 3));
+                let eq = eq_table(&point, 1 << variables);
+                let mut expected = K::zero_vec(1 << log_width);
+                for (index, &x) in values.iter().enumerate() {
+                    expected[index % (1 << log_width)] += eq[index >> log_width] * x;
+                }
+                assert_eq!(bind_rows(&values, &point, log_width), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn columns_are_bound_for_every_width() {
+        for log_width in 0..6 {
+            let (values, weights) = (base(700 << log_width), elements(1 << log_width, 5));
+            let rows = values.chunks_exact(weights.len());
+            let expected: Vec<K> = rows.map(|row| row.iter().zip(&weights).map(|(&x, &w)| w * x).sum()).collect();
+            assert_eq!(bind_columns(&values, &weights), expected);
+        }
+    }
+
+    #[test]
+    fn eq_weights_are_those_that_evaluate() {
+        for variables in [0, 1, 4, 11, 13] {
+            let (point, values) = (elements(variables, 7), elements(1 << variables, 8));
+            let mut weights = K::zero_vec(1 << variables);
+            add_eq(&mut weights, &point, K::TWO);
+            assert_eq!(weights, eq_table(&point, 1 << variables).into_iter().map(|x| x.double()).collect::<Vec<_>>());
+            let sum: K = weights.iter().zip(&values).map(|(&w, &x)| w * x).sum();
+            assert_eq!(sum, evaluate(&values, &point).double());
+        }
+    }
+
+    #[test]
+    fn powers_are_added_alike_by_both_ways() {
+        // Few exponents are added one by one, many (with repetitions) by a transform.
+        for (log_order, log_len, count) in [(8, 4, 3), (8, 7, 40), (12, 9, 20), (6, 6, 64)] {
+            let exponents: Vec<usize> = (0..count).map(|j| j * j * 31 % (1 << log_order)).collect();
+            let scales = elements(count, 9);
+            let mut out = elements(1 << log_len, 10);
+            let expected: Vec<K> = out
+                .iter()
+                .enumerate()
+                .map(|(i, &start)| {
+                    let generator = F::two_adic_generator(log_order);
+                    let power = |j: usize| generator.exp_u64((exponents[j] * i) as u64);
+                    start + (0..count).map(|j| scales[j] * power(j)).sum::<K>()
+                })
+                .collect();
+            add_powers(&mut out, log_order, &exponents, &scales);
+            assert_eq!(out, expected);
+        }
+    }
+}
