@@ -3,7 +3,7 @@
 mod common;
 
 use common::{import_and_run, read_sample, shared};
-use model::{Subgraphs, partition};
+use model::{Subgraphs, dequantise, partition};
 use verifier::graph::Op;
 
 #[test]
@@ -26,22 +26,32 @@ fn benchmark_models_stay_within_a_thousandth() {
     }
 }
 
-/// Each model of the collection is imported and close to its float run, or refused for a reason that names a node.
+/// Largest error of an output, relative to its largest element or 1.
+const TOLERANCE: f64 = 5e-4;
+
+/// Every model of the collection is imported, and close to its float run.
 #[test]
-fn collection_is_imported_or_refused_with_a_reason() {
+fn collection_is_imported_and_accurate() {
     let Some(folder) = shared("onnx") else { return };
-    let mut names: Vec<_> = std::fs::read_dir(&folder).expect("the folder is readable").flatten().collect();
-    names.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in names {
+    let mut entries: Vec<_> = std::fs::read_dir(&folder).expect("the folder is readable").flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let bytes = std::fs::read(entry.path().join("network.onnx")).expect("the model is readable");
-        let sample = read_sample(&entry.path().join("input.json"));
-        match import_and_run(&bytes, &sample) {
-            Ok((model, _)) => {
-                let errors: Vec<String> = model.report.outputs.iter().map(|o| format!("{:.1e}", o.max_error)).collect();
-                println!("{name}: {} nodes, max error {}", model.graph.nodes.len(), errors.join(" "));
-            }
-            Err(reason) => println!("{name}: refused: {reason}"),
+        let mut sample = read_sample(&entry.path().join("input.json"));
+        // Two files give inputs that their models do not read.
+        match name.as_str() {
+            "arange" => sample.clear(),
+            "bitwise_ops" => drop(sample.drain(..2)),
+            _ => {}
+        }
+        let (model, values) = import_and_run(&bytes, &sample).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let errors: Vec<String> = model.report.outputs.iter().map(|o| format!("{:.1e}", o.max_error)).collect();
+        println!("| {name} | {} | {} |", model.graph.nodes.len(), errors.join(", "));
+        for (port, accuracy) in model.graph.outputs.iter().zip(&model.report.outputs) {
+            let output = values[port.tensor.index()].as_ref().expect("an output is computed");
+            let largest = dequantise(port.exponent, output).into_iter().fold(1f64, |m, x| m.max(x.abs()));
+            assert!(accuracy.max_error <= TOLERANCE * largest, "{name}: {}", accuracy.max_error);
         }
     }
 }

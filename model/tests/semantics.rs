@@ -196,12 +196,17 @@ const MOST_STEPS: usize = 20_000_000;
 
 fn steps(graph: &Graph) -> usize {
     let work = |op: &Op| match op {
-        Op::Einsum(e) => e.terms.iter().map(|t| {
-            let mut labels: Vec<u8> = t.operands.iter().flat_map(|o| &o.labels).chain(&e.out_labels).copied().collect();
-            labels.sort_unstable();
-            labels.dedup();
-            labels.iter().map(|&l| e.dims[l as usize]).product::<usize>()
-        }).sum(),
+        Op::Einsum(e) => e
+            .terms
+            .iter()
+            .map(|t| {
+                let mut labels: Vec<u8> =
+                    t.operands.iter().flat_map(|o| &o.labels).chain(&e.out_labels).copied().collect();
+                labels.sort_unstable();
+                labels.dedup();
+                labels.iter().map(|&l| e.dims[l as usize]).product::<usize>()
+            })
+            .sum(),
         op => op.output().map_or(0, |t| graph.tensor(t).len()),
     };
     graph.nodes.iter().map(|n| work(&n.op)).sum()

@@ -1,7 +1,7 @@
 //! Indexing. Constant indices make a view; indices that the model computes become one-hot vectors, which select by a
 //! contraction.
 
-use crate::float::{Kind, Term, Value};
+use crate::float::{Term, Value};
 use crate::onnx::context::{Context, Imported};
 
 pub fn import(c: &mut Context<'_>, operator: &str) -> Imported {
@@ -84,39 +84,41 @@ fn gather_elements(c: &mut Context<'_>) -> Imported<Value> {
     Ok(c.g.einsum(kind, dims, out, vec![term]))
 }
 
-/// `x` with `updates` in place of its elements at the indices along an axis; an index must not occur twice.
+/// `x` with `updates` in place of its elements at the indices along an axis. Two equal indices leave ONNX's result
+/// undefined; here the updates add up.
 fn scatter_elements(c: &mut Context<'_>) -> Imported<Value> {
     let (x, indices, updates) = (c.input(0)?, c.input(1)?, c.input(2)?);
     let reduction = c.string("reduction", "none");
-    let (shape, index_shape) = (c.shape(x), c.shape(indices));
-    let axis = c.axis(c.int("axis").unwrap_or(0), shape.len())?;
-    let Some(constant) = constant_indices(c, indices, shape[axis])? else {
-        return Err(
-            c.unsupported("indices that the model computes: two could be equal, and then the result is undefined")
-        );
-    };
     if reduction != "none" {
         return Err(c.unsupported(format!("reduction '{reduction}'")));
     }
-    c.ensure(
-        index_shape == c.shape(updates) && index_shape.len() == shape.len(),
-        "indices and updates differ in shape",
-    )?;
-    // From each element of the output back to the update that lands there.
-    let strides = crate::dense::strides(&shape);
-    let index_strides = crate::dense::strides(&index_shape);
-    let mut source = vec![-1i64; shape.iter().product()];
-    for (flat, &target) in constant.iter().enumerate() {
-        let place = |a: usize| if a == axis { target as usize } else { flat / index_strides[a] % index_shape[a] };
-        let at: usize = (0..shape.len()).map(|a| place(a) * strides[a]).sum();
-        c.ensure(at < source.len() && source[at] < 0, "an index occurs twice, or lies outside the input")?;
-        source[at] = flat as i64;
-    }
-    let mask = source.iter().map(|&s| f64::from(s < 0)).collect();
-    let kept = c.g.constant(&shape, Kind::Bool, mask);
-    let flat = c.g.reshape(updates, &[constant.len()]);
-    let landed = c.g.gather(flat, 0, &shape, source);
-    Ok(c.g.linear(&[(1.0, &[x, kept]), (1.0, &[landed])]))
+    let (shape, index_shape) = (c.shape(x), c.shape(indices));
+    let axis = c.axis(c.int("axis").unwrap_or(0), shape.len())?;
+    let others_fit =
+        index_shape.len() == shape.len() && (0..shape.len()).all(|a| a == axis || index_shape[a] <= shape[a]);
+    c.ensure(others_fit && index_shape == c.shape(updates), "indices, updates and input do not fit each other")?;
+    let indices = match constant_indices(c, indices, shape[axis])? {
+        Some(constant) => c.int_constant(&index_shape, constant),
+        None => indices,
+    };
+    // hot[.., i, .., n] to covered[.., n, ..] and landed[.., n, ..], the axis i summed.
+    let hot = c.g.one_hot(indices, shape[axis]);
+    let mut dims = index_shape.clone();
+    let place = dims.len() as u8;
+    dims.push(shape[axis]);
+    let labels: Vec<u8> = (0..place).collect();
+    let hot_labels = [&labels[..], &[place]].concat();
+    let out: Vec<u8> = labels.iter().map(|&l| if l as usize == axis { place } else { l }).collect();
+    let after: Vec<i64> =
+        (0..shape.len()).map(|a| if a == axis { 0 } else { (shape[a] - index_shape[a]) as i64 }).collect();
+    let mut sum = |operands: Vec<(Value, Vec<u8>)>| {
+        let kind = c.g.join(operands.iter().map(|o| o.0));
+        let value = c.g.einsum(kind, dims.clone(), out.clone(), vec![Term { coefficient: 1.0, operands }]);
+        c.g.pad(value, &vec![0; after.len()], &after)
+    };
+    let covered = sum(vec![(hot, hot_labels.clone())]);
+    let landed = sum(vec![(hot, hot_labels), (updates, labels)]);
+    Ok(c.g.linear(&[(1.0, &[x]), (-1.0, &[x, covered]), (1.0, &[landed])]))
 }
 
 fn one_hot(c: &mut Context<'_>) -> Imported<Value> {

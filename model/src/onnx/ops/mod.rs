@@ -11,6 +11,7 @@ mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
+mod sort;
 
 use super::context::{Context, Imported};
 
@@ -49,6 +50,7 @@ pub fn import(c: &mut Context<'_>) -> Imported {
         | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "Concat" | "Split" | "Slice"
         | "Pad" | "Trilu" | "DepthToSpace" | "SpaceToDepth" => shape::import(c, &operator),
         "Gather" | "GatherElements" | "OneHot" | "NonZero" | "ScatterElements" => index::import(c, &operator),
+        "TopK" => sort::top_k(c),
         "LSTM" => recurrent::lstm(c),
         "GRU" => recurrent::gru(c),
         _ => Err(c.unsupported("the operator is not supported")),
