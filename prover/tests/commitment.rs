@@ -174,3 +174,12 @@ fn every_size_has_parameters_at_both_targets() {
     assert!(Parameters::new(62, 1, 130).is_err());
     assert!(Parameters::new(15, 1, 190).is_err());
 }
+
+#[test]
+fn the_bytes_of_an_opening_are_known() {
+    // Another digest means another proof format: give it a new protocol version.
+    let case = prove(&[vec![100, 130], vec![1], vec![17, 5], vec![64, 64]]);
+    let digest = verifier::commitment::clear::digest(&case.proof);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "e1c1a4d3dabf0aa60b44371f8c33670f16544d1e9713e1001ca80a7835e63639");
+}

@@ -8,7 +8,7 @@ mod whir;
 use kernels::{Device, Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
 use thiserror::Error;
-use verifier::commitment::{Claim, Code, Layout, OpeningError, Parameters, ParametersError, digest, encode};
+use verifier::commitment::{Claim, Code, Layout, OpeningError, Parameters, ParametersError, clear};
 use verifier::field::{F, from_i64};
 use verifier::transcript::{Digest, Transcript, Writer};
 
@@ -47,8 +47,8 @@ pub fn commit<D: Device>(device: &D, layout: &Layout, tensors: &[Ints]) -> Commi
     if layout.in_the_clear() {
         let mut cells = vec![0; layout.cells()];
         pack(layout, tensors, &mut cells, |x| x);
-        let bytes = encode(&cells);
-        return Committed { root: digest(&bytes), content: Content::Clear(bytes) };
+        let bytes = clear::encode(&cells);
+        return Committed { root: clear::digest(&bytes), content: Content::Clear(bytes) };
     }
     let mut packed = vec![F::ZERO; 1 << layout.num_variables()];
     pack(layout, tensors, &mut packed, from_i64);

@@ -59,3 +59,21 @@ pub fn digest(bytes: &[u8]) -> Digest {
 pub(super) fn evaluate(cells: &[F], point: &[K]) -> K {
     eq_table(point, cells.len()).into_iter().zip(cells).map(|(e, &cell)| e * cell).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_have_one_encoding() {
+        let cells = [0, 1, -1, 63, -64, 64, 8191, -8192, 1 << 40, i64::MAX, i64::MIN];
+        let bytes = encode(&cells);
+        assert_eq!(decode(&bytes, cells.len()), Some(cells.map(from_i64).to_vec()));
+        assert_eq!(bytes[..5], [0, 2, 1, 126, 127]);
+        assert_eq!(decode(&bytes, cells.len() - 1), None, "a byte is left");
+        assert_eq!(decode(&bytes[..bytes.len() - 1], cells.len()), None, "the last cell is cut");
+        assert_eq!(decode(&[0x80, 0], 1), None, "a superfluous byte");
+        assert_eq!(decode(&[0xff; 11], 1), None, "more than 64 bits");
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], 1), None, "a bit too many");
+    }
+}

@@ -245,3 +245,58 @@ fn pack_block<T: Copy, P: Copy>(
         pack_block(chunk, inner_shape, inner_axes, row, convert);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes() -> Vec<Vec<usize>> {
+        vec![vec![25, 3], vec![], vec![768], vec![1, 1], vec![2, 3, 5], vec![16, 8]]
+    }
+
+    #[test]
+    fn blocks_are_aligned_and_leave_no_gap() {
+        let layout = Layout::new(&shapes());
+        let mut next = 0;
+        for block in layout.blocks() {
+            assert_eq!(block.offset, next);
+            assert_eq!(block.offset % (1 << block.num_variables), 0);
+            next = block.range().end;
+        }
+        assert_eq!(next, layout.cells());
+        assert_eq!(next, 75 + 1 + 768 + 1 + 30 + 128);
+        assert_eq!(layout.num_variables(), 10);
+        assert_eq!(layout.blocks()[0].axes, [AxisBlock { start: 0, log_len: 9 }]);
+    }
+
+    #[test]
+    fn every_cell_is_packed_once() {
+        let shapes = shapes();
+        let layout = Layout::new(&shapes);
+        let mut packed = vec![None; layout.cells()];
+        for (tensor, shape) in shapes.iter().enumerate() {
+            let cells: Vec<usize> = (0..shape.iter().product()).collect();
+            layout.pack(&mut packed, tensor, &cells, |cell| Some((tensor, cell)));
+        }
+        let mut places: Vec<_> = packed.into_iter().flatten().collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), layout.cells());
+    }
+
+    #[test]
+    fn a_point_of_a_cell_leads_to_its_place() {
+        // The cell (24, 2) of the 25 x 3 tensor is a block of its own.
+        let layout = Layout::new(&shapes());
+        let bits = [1, 1, 0, 0, 0, 1, 0].map(K::from_usize);
+        let claim = Claim { tensor: 0, point: bits.to_vec(), value: K::ZERO };
+        let opening = layout.opening(&[claim.clone(), claim]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(opening.sums[0], opening.sums[1], "the same points are opened once");
+        let taken: Vec<_> = opening.sums[0].iter().filter(|term| term.weight == K::ONE).collect();
+        assert_eq!(taken.len(), 1);
+        let (block, local) = &opening.points[taken[0].point];
+        assert_eq!(layout.blocks()[*block].num_variables, 0);
+        assert!(local.is_empty());
+        assert_eq!(layout.packed_point(*block, local).len(), layout.num_variables());
+    }
+}

@@ -3,13 +3,12 @@
 //! Relation: `root` commits to the packed tensors `T_0, T_1, ..`, and `T_t~(point) = value` for every claim. Large polynomials
 //! are opened by WHIR (ACFY 2024), small ones are sent in the clear; [`Layout`] alone decides which.
 
-mod clear;
+pub mod clear;
 mod layout;
 mod parameters;
 mod scheme;
 mod whir;
 
-pub use clear::{decode, digest, encode};
 pub use layout::{AxisBlock, Block, Layout, Opening, Term};
 pub use parameters::{Code, Parameters, ParametersError, Schedule};
 pub use scheme::{Commitment, Dft, Mmcs, Pcs, Proof, mmcs};
