@@ -4,7 +4,7 @@ mod common;
 
 use common::nets::convnet;
 use common::run;
-use verifier::verify;
+use common::verdict::verify;
 
 #[test]
 fn a_network_of_every_kind_of_node_verifies_for_every_cut() {

@@ -1,6 +1,6 @@
 //! An attempt at a proof: everything that a prover holds, and may lie about. What it does with it is the honest code's work.
 
-use super::{Lie, Net};
+use super::{Lie, Net, verdict};
 use kernels::{Cpu, Ints};
 use prover::commitment::{commit, open};
 use prover::{Boundary, ProveError, Values, Witness, commit_boundary, prove_witness};
@@ -91,9 +91,9 @@ impl Attempt {
         assemble(&self.key, &self.statement, &self.boundary(), subgraphs)
     }
 
-    /// What the verifier says.
+    /// What the verifiers say.
     pub fn verify(&self) -> Result<Verified, VerifyError> {
-        verifier::verify(&self.key, &self.proof())
+        verdict::verify(&self.key, &self.proof())
     }
 
     /// Expects the verifier to say exactly this.

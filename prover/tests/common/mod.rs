@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod nets;
+pub mod verdict;
 
 use kernels::{Cpu, Ints};
 use prover::{Boundary, Values, Weights};

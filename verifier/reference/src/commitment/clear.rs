@@ -1,0 +1,40 @@
+//! Small polynomials: the root is BLAKE3 of the cells, the opening is the cells, as zigzag variable-length integers.
+
+use crate::error::Error;
+use crate::extension::eq_index;
+use crate::field::{F, K, f};
+use crate::transcript::Digest;
+
+fn fail<T>(problem: &str) -> Result<T, Error> {
+    Err(Error::Opening(problem.into()))
+}
+
+/// The values of the packed polynomial at points, from the message that sends its cells.
+pub fn verify(root: &Digest, cells: usize, points: &[&[K]], message: &[u8]) -> Result<Vec<K>, Error> {
+    if blake3::hash(message).as_bytes() != root {
+        return fail("the values sent are not the committed ones");
+    }
+    let cells = decode(message, cells)?;
+    let evaluate = |point: &&[K]| cells.iter().enumerate().map(|(i, &cell)| eq_index(point, i) * K::from(cell)).sum();
+    Ok(points.iter().map(evaluate).collect())
+}
+
+/// Exactly this many cells, from their one encoding.
+fn decode(message: &[u8], cells: usize) -> Result<Vec<F>, Error> {
+    let mut decoded = Vec::new();
+    let mut rest = message;
+    while !rest.is_empty() {
+        // Groups of seven bits, the lowest first; the last byte's top bit is clear.
+        let length = 1 + rest.iter().take_while(|&&byte| byte >= 0x80).count();
+        let Some((group, tail)) = rest.split_at_checked(length) else { return fail("a cell ends early") };
+        let superfluous = length > 1 && group.last() == Some(&0);
+        let word = group.iter().rev().fold(0u128, |word, &byte| word << 7 | u128::from(byte & 0x7f));
+        let Some(word) = u64::try_from(word).ok().filter(|_| length <= 10 && !superfluous) else {
+            return fail("a cell is not in its one encoding");
+        };
+        let magnitude = (word >> 1) as i64;
+        decoded.push(f(if word & 1 == 0 { magnitude } else { -magnitude - 1 }));
+        rest = tail;
+    }
+    if decoded.len() == cells { Ok(decoded) } else { fail("another number of cells than committed") }
+}

@@ -1,0 +1,145 @@
+//! Section 6: all lookups of a subgraph in one argument.
+
+use crate::error::{Error, require};
+use crate::extension::{bits, eq_index, ones, ones_of, variables};
+use crate::field::{K, count, f, inverse, k};
+use crate::fractions::{self, Leaves};
+use crate::graph::{Lookup, Op};
+use crate::limbs::{Limb, LookupPlan};
+use crate::subgraph::Subgraph;
+use crate::table::Table;
+
+/// `alpha` and `gamma`.
+#[derive(Clone, Copy)]
+struct Challenges {
+    alpha: K,
+    gamma: K,
+}
+
+impl Challenges {
+    /// `alpha - tag - sum_j gamma^(j+1) entry_j - 1`, the constants times the extension of ones.
+    fn denominator_less_one(self, table: usize, entries: &[K], one: K) -> K {
+        let mut sum = (self.alpha - count(table + 1) - K::ONE) * one;
+        let mut power = K::ONE;
+        for &entry in entries {
+            power = power * self.gamma;
+            sum = sum - power * entry;
+        }
+        sum
+    }
+}
+
+/// Verifies all lookups and enters the claims on their inputs, outputs, columns and tables.
+pub fn verify(s: &mut Subgraph) -> Result<(), Error> {
+    if s.plan.lookups.is_empty() {
+        return Ok(());
+    }
+    let challenges = Challenges { alpha: s.transcript.challenge(), gamma: s.transcript.challenge() };
+    let mut trees = Vec::new();
+    for plan in &s.plan.lookups {
+        let lookup = lookup_of(s, plan)?;
+        trees.push(bits(plan.leaves()) + variables(&s.graph.tensor(lookup.input)?.shape));
+    }
+    trees.extend(s.plan.tables.iter().map(|table| variables(&table.shape())));
+    s.transcript.charge("lookups", 5 * trees.iter().map(|&n| 1usize << n).sum::<usize>());
+    let leaves = fractions::verify(&mut s.transcript, &trees)?;
+    let (lookups, tables) =
+        leaves.split_at_checked(s.plan.lookups.len()).ok_or(Error::Internal("a tree has no leaves"))?;
+    for (plan, leaves) in s.plan.lookups.iter().zip(lookups) {
+        verify_lookup(s, plan, challenges, leaves)?;
+    }
+    for ((place, table), leaves) in s.plan.tables.iter().enumerate().zip(tables) {
+        verify_table(s, place, table, challenges, leaves)?;
+    }
+    Ok(())
+}
+
+fn lookup_of<'a>(s: &Subgraph<'a>, plan: &LookupPlan) -> Result<&'a Lookup, Error> {
+    match &s.graph.node(plan.node)?.op {
+        Op::Lookup(lookup) => Ok(lookup),
+        _ => Err(Error::Internal("a planned lookup is none")),
+    }
+}
+
+/// `sum_i 2^o_i x_i`.
+fn weighted(limbs: &[Limb], values: &[K]) -> K {
+    limbs.iter().zip(values).map(|(limb, &x)| count(1 << limb.offset) * x).sum()
+}
+
+fn verify_lookup(s: &mut Subgraph, plan: &LookupPlan, challenges: Challenges, leaves: &Leaves) -> Result<(), Error> {
+    let lookup = lookup_of(s, plan)?;
+    let place = || format!("lookup of node {}", plan.node);
+    let (which, point) =
+        leaves.point.split_at_checked(bits(plan.leaves())).ok_or(Error::Internal("a point is too short"))?;
+    let one = ones_of(&s.graph.tensor(lookup.input)?.shape, point)?;
+
+    // What the prover says of the columns at the point.
+    let output = if lookup.output.is_some() { Some(s.transcript.read()?) } else { None };
+    let remainder = s.transcript.read_all(plan.remainder.len())?;
+    let mut value = s.transcript.read_all(plan.value.iter().filter(|limb| limb.column.is_some()).count())?;
+    let edges = s.transcript.read_all(plan.edges.len())?;
+    let excess = s.transcript.read_all(plan.excess.len())?;
+
+    if let (Some(tensor), Some(value)) = (lookup.output, output) {
+        s.claims.tensor(s.graph, s.plan, tensor, point.to_vec(), value)?;
+    }
+    let column = |limb: &Limb| limb.column;
+    let columns = plan.remainder.iter().filter_map(column).chain(plan.value.iter().filter_map(column));
+    let columns = columns.chain(plan.edges.iter().copied()).chain(plan.excess.iter().filter_map(column));
+    for (column, &value) in columns.zip(remainder.iter().chain(&value).chain(&edges).chain(&excess)) {
+        s.claims.column(column, point.to_vec(), value)?;
+    }
+
+    // A lowest limb that is not committed: v_0 = y - lo - sum_{i>0} 2^o_i v_i.
+    if value.len() < plan.value.len() {
+        let output = output.ok_or(Error::Internal("a limb follows from no output"))?;
+        let higher = plan.value.get(1..).ok_or(Error::Internal("a value has no limbs"))?;
+        value.insert(0, output - k(lookup.lo) * one - weighted(higher, &value));
+    }
+
+    let mut rows: Vec<(usize, Vec<K>)> = Vec::new();
+    for (limb, &r) in plan.remainder.iter().zip(&remainder) {
+        rows.push((limb.table, vec![r]));
+    }
+    for (i, (limb, &v)) in plan.value.iter().zip(&value).enumerate() {
+        let mut entries = vec![v];
+        entries.extend(edges.get(i));
+        entries.extend(output.filter(|_| lookup.table.is_some()));
+        rows.push((limb.table, entries));
+    }
+    for (limb, &e) in plan.excess.iter().zip(&excess) {
+        rows.push((limb.table, vec![edges.iter().copied().sum(), e]));
+    }
+    let q = rows
+        .iter()
+        .enumerate()
+        .map(|(leaf, (table, entries))| eq_index(which, leaf) * challenges.denominator_less_one(*table, entries, one));
+    require(leaves.value.q == q.sum(), place, "the rows looked up")?;
+    require(leaves.value.p == ones(which, plan.leaves()) * one, place, "one lookup for every limb")?;
+
+    let head = k(lookup.lo) * one + weighted(&plan.value, &value) + weighted(&plan.excess, &excess);
+    let scaled = weighted(&plan.remainder, &remainder) + count(1 << lookup.shift) * head - k(lookup.add) * one;
+    let input = scaled * K::from(inverse(f(lookup.multiplier)));
+    s.claims.tensor(s.graph, s.plan, lookup.input, point.to_vec(), input)
+}
+
+fn verify_table(
+    s: &mut Subgraph,
+    place: usize,
+    table: &Table,
+    challenges: Challenges,
+    leaves: &Leaves,
+) -> Result<(), Error> {
+    let mut outputs = None;
+    if let Some(tensor) = table.outputs() {
+        let value = s.transcript.read()?;
+        s.claims.tensor(s.graph, s.plan, tensor, leaves.point.clone(), value)?;
+        outputs = Some(value);
+    }
+    // A table fills its powers of two but for the kinds of an excess, so its ones are not always 1.
+    let one = ones_of(&table.shape(), &leaves.point)?;
+    let q = challenges.denominator_less_one(place, &table.evaluate(&leaves.point, outputs)?, one);
+    require(leaves.value.q == q, || format!("table {place}"), "the rows of the table")?;
+    let column = *s.plan.multiplicities.get(place).ok_or(Error::Internal("a table has no multiplicities"))?;
+    s.claims.column(column, leaves.point.clone(), -leaves.value.p)
+}

@@ -1,0 +1,155 @@
+//! Section 9: every subgraph's proof, every claim on a public tensor, one opening of the boundary.
+
+use crate::claims::Claim;
+use crate::commitment::{self, Layout};
+use crate::error::{Error, require};
+use crate::extension::evaluate_integers;
+use crate::file::File;
+use crate::key::Key;
+use crate::plan::{Home, shapes};
+use crate::soundness::Account;
+use crate::subgraph::Subgraph;
+use crate::transcript::{Digest, Transcript};
+
+const DOMAIN: &str = "proofmill/aggregate/1";
+
+/// What an accepted proof says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// Public inputs by port.
+    pub inputs: Vec<Vec<i64>>,
+    /// Public outputs by port.
+    pub outputs: Vec<Vec<i64>>,
+    /// The statement's digest.
+    pub statement: Digest,
+    /// Bits of soundness.
+    pub bits: f64,
+}
+
+fn part<T>(name: impl FnOnce() -> String, result: Result<T, Error>) -> Result<T, Error> {
+    result.map_err(|error| Error::Part { part: name(), error: Box::new(error) })
+}
+
+/// Verifies a proof file against the bytes of a model key that the caller trusts.
+///
+/// # Errors
+/// Why the key or the proof is refused.
+pub fn verify(key: &[u8], proof: &[u8]) -> Result<Verified, Error> {
+    verify_with(&Key::from_bytes(key)?, proof)
+}
+
+/// As [`verify`], with the key decoded.
+///
+/// # Errors
+/// Why the proof is refused.
+pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
+    let file = File::new(proof)?;
+    if file.model != key.commitment {
+        return Err(Error::Model);
+    }
+    file.check(&key.graph)?;
+    let fits =
+        file.subgraphs.len() == key.plan.subgraphs.len() && file.boundary.is_some() != key.plan.boundary.is_empty();
+    if !fits {
+        return Err(Error::Parts);
+    }
+    let statement = file.statement(&key.commitment);
+    let mut account = Account::default();
+    let mut outside = Vec::new();
+    for (index, proof) in (0..).zip(&file.subgraphs) {
+        let claims = verify_subgraph(key, statement, file.boundary, index, proof, &mut account);
+        outside.extend(part(|| format!("subgraph {index}"), claims)?);
+    }
+    part(|| "boundary".into(), verify_boundary(key, &file, statement, &outside, &mut account))?;
+    let (bits, demanded) = (account.bits(), key.security.bits());
+    if bits < f64::from(demanded) {
+        return Err(Error::Soundness { found: bits, demanded });
+    }
+    Ok(Verified { inputs: file.inputs, outputs: file.outputs, statement, bits })
+}
+
+/// Bits that every opening must reach: the key's, and room for all openings and the arguments in one union.
+fn opening_target(key: &Key) -> u32 {
+    let openings = 2 * key.plan.subgraphs.len() + 1;
+    let log2 = (0..usize::BITS).find(|&l| openings <= 1 << l).unwrap_or(usize::BITS);
+    key.security.bits() + log2 + 1
+}
+
+fn boundary_layout(key: &Key) -> Result<Layout, Error> {
+    Ok(Layout::new(&shapes(&key.graph, &key.plan.boundary)?))
+}
+
+/// Verifies a subgraph's argument and openings; returns its claims on public and boundary tensors.
+fn verify_subgraph(
+    key: &Key,
+    statement: Digest,
+    boundary: Option<Digest>,
+    index: u32,
+    proof: &[u8],
+    account: &mut Account,
+) -> Result<Vec<(usize, Claim)>, Error> {
+    let mut s = Subgraph::begin(key, statement, boundary, index, proof)?;
+    s.argue()?;
+    let target = opening_target(key);
+    // The boundary's root may stand for several polynomials while a subgraph draws its challenges; the weights' root is the
+    // key's own and stands for one.
+    let mut log2_candidates = commitment::log2_candidates(&boundary_layout(key)?, target)?;
+    if let Some(root) = s.weight_root {
+        let layout = Layout::new(&shapes(s.graph, &s.plan.weights)?);
+        commitment::verify(&root, &layout, &s.claims.weights, target, &mut s.transcript, account)?;
+    }
+    if let Some(root) = s.witness_root {
+        let layout = Layout::new(&s.plan.columns);
+        commitment::verify(&root, &layout, &s.claims.witness, target, &mut s.transcript, account)?;
+        if !s.claims.witness.is_empty() {
+            log2_candidates += commitment::log2_candidates(&layout, target)?;
+        }
+    }
+    s.transcript.finish()?;
+    for &degree in s.transcript.charged.values() {
+        account.add_degree(degree, log2_candidates);
+    }
+    Ok(s.claims.outside)
+}
+
+/// Checks claims on public tensors, and opens the boundary at all other claims, each once.
+fn verify_boundary(
+    key: &Key,
+    file: &File,
+    statement: Digest,
+    outside: &[(usize, Claim)],
+    account: &mut Account,
+) -> Result<(), Error> {
+    let homes = key.plan.subgraphs.first().ok_or(Error::Internal("there is no subgraph"))?;
+    let mut open: Vec<(usize, Claim)> = Vec::new();
+    for (tensor, claim) in outside {
+        match homes.home(*tensor as u32) {
+            Home::Boundary(place) => {
+                let claim = (place, claim.clone());
+                if !open.contains(&claim) {
+                    open.push(claim);
+                }
+            }
+            _ => check_public(key, file, *tensor as u32, claim)?,
+        }
+    }
+    let mut transcript = Transcript::new(DOMAIN, file.opening);
+    transcript.absorb("statement", &statement);
+    transcript.absorb("boundary", file.boundary.as_ref().map_or(&[], |root| root));
+    transcript.absorb("subgraphs", &(file.subgraphs.len() as u64).to_le_bytes());
+    file.subgraphs.iter().for_each(|proof| transcript.absorb("subgraph", proof));
+    if let Some(root) = &file.boundary {
+        commitment::verify(root, &boundary_layout(key)?, &open, opening_target(key), &mut transcript, account)?;
+    }
+    transcript.finish()
+}
+
+fn check_public(key: &Key, file: &File, tensor: u32, claim: &Claim) -> Result<(), Error> {
+    let inputs = key.graph.inputs.iter().zip(&file.inputs);
+    let mut ports = inputs.chain(key.graph.outputs.iter().zip(&file.outputs));
+    let (_, values) =
+        ports.find(|(port, _)| port.tensor == tensor).ok_or(Error::Internal("a public tensor has no port"))?;
+    let tensor = key.graph.tensor(tensor)?;
+    let value = evaluate_integers(&tensor.shape, values, &claim.point)?;
+    require(value == claim.value, || format!("public tensor '{}'", tensor.name), "the claimed value")
+}
