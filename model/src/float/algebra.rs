@@ -136,8 +136,8 @@ impl Graph {
         let kind = if self.kind(a) == self.kind(b) { self.kind(a) } else { self.join([a, b]) };
         let value = if self.as_constant(condition).is_some() {
             // A side that is constant too, such as a mask, becomes one constant.
-            let otherwise = self.linear(&[(1.0, &[b]), (-1.0, &[condition, b])]);
-            let chosen = self.mul(condition, a);
+            let inverse = self.scale(condition, -1.0, 1.0);
+            let (chosen, otherwise) = (self.mul(condition, a), self.mul(inverse, b));
             self.add(chosen, otherwise)
         } else {
             self.linear(&[(1.0, &[condition, a]), (1.0, &[b]), (-1.0, &[condition, b])])

@@ -183,20 +183,17 @@ fn absorb(
 ) -> bool {
     let IndexMap::Affine { offset: 0, strides } = &group.map else { return false };
     let first_only = strides.iter().zip(&group.output_axes).all(|(&s, &o)| s == 0 || output_shape[o] == 1);
-    match group.input_axes[..] {
-        [] => first_only,
-        [i] if input_shape[i] == 1 && first_only => {
+    match (&group.input_axes[..], &group.output_axes[..]) {
+        ([], _) => first_only,
+        (&[i], &[o]) if input_shape[i] == output_shape[o] && (strides[..] == [1] || first_only) => {
+            labels[i] = Some(output_labels[o]);
+            true
+        }
+        (&[i], _) if input_shape[i] == 1 && first_only => {
             labels[i] = Some(dims.len() as u8);
             dims.push(1);
             true
         }
-        [i] => match group.output_axes[..] {
-            [o] if strides[..] == [1] && input_shape[i] == output_shape[o] => {
-                labels[i] = Some(output_labels[o]);
-                true
-            }
-            _ => false,
-        },
         _ => false,
     }
 }

@@ -50,31 +50,33 @@ impl Graph {
             return x;
         }
         let mut groups = Vec::new();
-        let wide = |shape: &[usize]| (0..shape.len()).filter(|&a| shape[a] != 1).collect::<Vec<_>>();
-        for axis in (0..from.len()).filter(|&a| from[a] == 1) {
-            groups.push(AxisGroup { input_axes: vec![axis], output_axes: vec![], map: affine(0, &[]) });
-        }
-        for axis in (0..shape.len()).filter(|&a| shape[a] == 1) {
-            groups.push(AxisGroup { input_axes: vec![], output_axes: vec![axis], map: affine(0, &[1]) });
-        }
-        let (mut ins, mut outs) = (wide(&from).into_iter().peekable(), wide(shape).into_iter().peekable());
-        while ins.peek().is_some() {
+        let (mut i, mut o) = (0, 0);
+        while i < from.len() || o < shape.len() {
             let (mut input_axes, mut output_axes) = (Vec::new(), Vec::new());
-            let (mut a, mut b) = (1, 1);
-            loop {
-                if a <= b {
-                    let Some(axis) = ins.next() else { break };
-                    a *= from[axis];
-                    input_axes.push(axis);
-                } else {
-                    let Some(axis) = outs.next() else { break };
-                    b *= shape[axis];
-                    output_axes.push(axis);
-                }
-                if a == b {
-                    break;
+            let (left, right) = (from.get(i).copied(), shape.get(o).copied());
+            match (left, right) {
+                // A unit axis comes or goes by itself, so that its neighbours stay as they are.
+                (Some(1), right) if right != Some(1) => input_axes.push(i),
+                (left, Some(1)) if left != Some(1) => output_axes.push(o),
+                _ => {
+                    // The fewest axes on both sides with as many elements.
+                    let (mut a, mut b) = (1, 1);
+                    while input_axes.is_empty() || output_axes.is_empty() || a != b {
+                        if output_axes.len() < input_axes.len().min(1) || (b < a && o + output_axes.len() < shape.len())
+                        {
+                            b *= shape[o + output_axes.len()];
+                            output_axes.push(o + output_axes.len());
+                        } else if i + input_axes.len() < from.len() {
+                            a *= from[i + input_axes.len()];
+                            input_axes.push(i + input_axes.len());
+                        } else {
+                            break;
+                        }
+                    }
                 }
             }
+            i += input_axes.len();
+            o += output_axes.len();
             let lengths: Vec<usize> = output_axes.iter().map(|&a| shape[a]).collect();
             groups.push(AxisGroup { input_axes, output_axes, map: row_major(&lengths) });
         }
@@ -163,5 +165,25 @@ impl Graph {
             start += length;
         }
         self.einsum(kind.unwrap_or(Kind::Real), dims, labels, terms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshape_keeps_the_order_of_elements() {
+        let shapes: [&[usize]; 9] =
+            [&[24], &[1, 24], &[2, 12], &[2, 3, 4], &[4, 6], &[1, 2, 1, 3, 4, 1], &[6, 1, 4], &[24, 1], &[3, 8]];
+        for from in shapes {
+            for to in shapes {
+                let mut g = Graph::default();
+                let data: Vec<f64> = (0..24).map(f64::from).collect();
+                let x = g.constant(from, Kind::Real, data.clone());
+                let y = g.reshape(x, to);
+                assert_eq!((g.shape(y), g.as_constant(y)), (to, Some(&data[..])), "{from:?} to {to:?}");
+            }
+        }
     }
 }

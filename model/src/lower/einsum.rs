@@ -47,6 +47,9 @@ impl Lowering<'_> {
         {
             return self.raw(*x);
         }
+        if let Some(below) = self.below_maximum(dims, out, terms)? {
+            return Ok(below);
+        }
         let (summands, constant) = self.prepare(dims, out, terms);
         let (a, w) = (self.options.activation_bits, self.options.weight_bits);
         let full =
@@ -64,6 +67,28 @@ impl Lowering<'_> {
             }
         }
         Err(Overflow { layer: self.builder.layer.clone(), what: "sum".into(), lo: -LIMIT, hi: LIMIT })
+    }
+
+    /// `x - max x`, of the rounded `x` that the maximum is of: it is never positive.
+    fn below_maximum(&mut self, dims: &[usize], out: &[u8], terms: &[Term]) -> Result<Option<Quantised>, Overflow> {
+        let [Term { coefficient: 1.0, operands: x }, Term { coefficient: -1.0, operands: max }] = terms else {
+            return Ok(None);
+        };
+        let ([(x, x_labels)], [(max, max_labels)]) = (&x[..], &max[..]) else { return Ok(None) };
+        let Op::Max { input, present: None } = self.float.node(*max).op else { return Ok(None) };
+        if input != *x || x_labels != out || x_labels[..x_labels.len() - 1] != max_labels[..] {
+            return Ok(None);
+        }
+        let (x, max) = (self.narrow(*x, self.options.activation_bits)?, self.raw(*max)?);
+        let term = |coefficient, tensor, labels: &[u8]| IntegerTerm {
+            coefficient,
+            operands: vec![Operand { tensor, labels: labels.to_vec() }],
+        };
+        let terms = vec![term(1, x.tensor, x_labels), term(-1, max.tensor, max_labels)];
+        let (lo, hi) = self.builder.interval(x.tensor);
+        let range = (i128::from(lo) - i128::from(hi), 0);
+        let tensor = self.builder.einsum_within("", dims.to_vec(), out.to_vec(), terms, range)?;
+        Ok(Some(Quantised { tensor, ..x }))
     }
 
     /// The terms with an operand that is not constant, and the sum of the others.
@@ -145,7 +170,9 @@ impl Lowering<'_> {
 
     /// A term in integers, and its exponent.
     fn term(&mut self, dims: &[usize], summand: &Prepared, plan: Plan) -> Result<(i32, IntegerTerm), Overflow> {
-        let alone = summand.dynamic.len() == 1 && summand.constants.is_empty();
+        let sign = |x: &f64| [-1.0, 0.0, 1.0].contains(x);
+        let masks = summand.constants.iter().all(|c| c.data.iter().all(sign));
+        let alone = summand.dynamic.len() == 1 && masks;
         let mut exponent = 0;
         let mut operands = Vec::new();
         for (value, labels) in &summand.dynamic {
@@ -159,8 +186,8 @@ impl Lowering<'_> {
         }
         let mut coefficient = summand.coefficient;
         for factor in &summand.constants {
-            let data: Vec<f64> = factor.data.iter().map(|x| x * coefficient).collect();
-            coefficient = 1.0;
+            let scale = if masks { 1.0 } else { std::mem::replace(&mut coefficient, 1.0) };
+            let data: Vec<f64> = factor.data.iter().map(|x| x * scale).collect();
             let (finest, integers) = quantise_constant(&data, plan.weight_bits);
             let shape = factor.labels.iter().map(|&l| dims[l as usize]).collect();
             let tensor = self.builder.constant("weight", shape, integers)?;

@@ -146,6 +146,16 @@ impl Lowering<'_> {
         if let Some(&narrowed) = self.narrowed.get(&(value, bits)) {
             return Ok(narrowed);
         }
+        if let Op::View { input, groups } = &self.float.node(value).op
+            && self.float.node(*input).shape.iter().product::<usize>() == self.float.shape(value).iter().product()
+        {
+            // The same elements in another order: whoever reads them in the first order shares the lookup.
+            let source = self.narrow(*input, bits)?;
+            let tensor = self.builder.view(source.tensor, self.float.shape(value).to_vec(), groups.clone())?;
+            let narrowed = Quantised { tensor, ..source };
+            self.narrowed.insert((value, bits), narrowed);
+            return Ok(narrowed);
+        }
         let narrowed = self.round(raw, self.ranges[value.0], bits)?;
         self.narrowed.insert((value, bits), narrowed);
         Ok(narrowed)
