@@ -1,9 +1,7 @@
 //! See `verifier::argument::einsum`.
 
 use super::product::Product;
-use super::{sumcheck, tensor};
-use crate::Values;
-use crate::values::held;
+use super::{Context, sumcheck, tensor};
 use kernels::{Device, Factor};
 use p3_field::{Field, PrimeCharacteristicRing};
 use verifier::argument::Rejection;
@@ -11,22 +9,17 @@ use verifier::argument::einsum::{TermLabels, final_points, label_points};
 use verifier::argument::ledger::{Ledger, PointValue};
 use verifier::argument::view::outer_product;
 use verifier::field::{K, k_from_i64};
-use verifier::graph::{Einsum, Graph, Term};
+use verifier::graph::{Einsum, Term};
 use verifier::multilinear::eq_table;
-use verifier::plan::SubgraphPlan;
 use verifier::transcript::Writer;
 
 /// Proves a claim on the einsum's output and enters the claims on its operands.
 ///
 /// # Errors
 /// If the values contradict each other.
-#[allow(clippy::too_many_arguments)]
 pub fn prove<D: Device>(
-    device: &D,
+    context: Context<D>,
     transcript: &mut Writer,
-    graph: &Graph,
-    plan: &SubgraphPlan,
-    values: &Values,
     einsum: &Einsum,
     claim: &PointValue,
     ledger: &mut Ledger,
@@ -39,7 +32,7 @@ pub fn prove<D: Device>(
         if term.operands.is_empty() {
             known += k_from_i64(term.coefficient) * labels.ones(einsum, &points);
         } else {
-            open.push((term, product(device, graph, values, einsum, term, &labels, &points), labels));
+            open.push((term, product(context, einsum, term, &labels, &points), labels));
         }
     }
     match open.as_slice() {
@@ -57,31 +50,30 @@ pub fn prove<D: Device>(
         let points = final_points(einsum, &labels, &points, &reduced);
         for (operand, value) in term.operands.iter().zip(ends) {
             let point = operand.labels.iter().flat_map(|&l| points.of_label[l as usize].iter().copied()).collect();
-            ledger.tensor(graph, plan, operand.tensor, point, value)?;
+            ledger.tensor(operand.tensor, point, value)?;
         }
     }
     Ok(())
 }
 
 /// The term as a product over its summed labels: the operands, then `eq` of the batch labels.
-fn product<'d, D: Device>(
-    device: &'d D,
-    graph: &Graph,
-    values: &Values,
+fn product<'a, D: Device>(
+    context: Context<'a, D>,
     einsum: &Einsum,
     term: &Term,
     labels: &TermLabels,
     points: &[Vec<K>],
-) -> Product<'d, D> {
+) -> Product<'a, D> {
+    let device = context.device;
     let place = |label: u8| labels.summed.iter().position(|&l| l == label);
     let mut factors: Vec<Factor<D::Extension>> = term
         .operands
         .iter()
         .map(|operand| {
-            let shape = &graph.tensor(operand.tensor).shape;
+            let shape = context.shape(operand.tensor);
             let binding: Vec<Option<&[K]>> =
                 operand.labels.iter().map(|&l| place(l).is_none().then(|| points[l as usize].as_slice())).collect();
-            let bound = tensor::bind(device, held(values, operand.tensor), shape, &binding);
+            let bound = tensor::bind(device, context.held(operand.tensor), shape, &binding);
             // Operand axes in the order of the joint axes.
             let mut order: Vec<(usize, usize)> =
                 operand.labels.iter().enumerate().filter_map(|(axis, &l)| place(l).map(|p| (p, axis))).collect();

@@ -1,11 +1,10 @@
 //! See `verifier::argument::lookup`.
 
+use super::Context;
 use super::fractions::Tree;
 use super::logup;
 use super::tensor::evaluate;
-use crate::Values;
 use crate::columns::{LookupColumns, Witness};
-use crate::values::held;
 use kernels::{Affine, Device, Fractions, Ints};
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::Rejection;
@@ -13,9 +12,9 @@ use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::LeafClaim;
 use verifier::argument::lookup::{Challenges, Columns, enter_columns, enter_input, leaf_shape, lookup_of, tag};
 use verifier::field::{K, k_from_i64};
-use verifier::graph::{Graph, Lookup};
+use verifier::graph::Lookup;
 use verifier::multilinear::{axis_bits, ones, split_point};
-use verifier::plan::{LookupPlan, SubgraphPlan, Table};
+use verifier::plan::{LookupPlan, Table};
 use verifier::transcript::Writer;
 
 /// Proves all lookups of the subgraph and enters the claims on their columns, tables and inputs.
@@ -23,14 +22,12 @@ use verifier::transcript::Writer;
 /// # Errors
 /// If the values contradict each other.
 pub fn prove<D: Device>(
-    device: &D,
+    context: Context<D>,
     transcript: &mut Writer,
-    graph: &Graph,
-    plan: &SubgraphPlan,
-    values: &Values,
     witness: &Witness,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
+    let Context { device, graph, plan, .. } = context;
     let lookups: Vec<_> = plan.lookups.iter().filter_map(|p| lookup_of(graph, p).map(|l| (p, l))).collect();
     if lookups.is_empty() {
         return Ok(());
@@ -38,11 +35,11 @@ pub fn prove<D: Device>(
     let challenges = Challenges::draw(transcript);
     let mut trees: Vec<Tree<D>> = Vec::new();
     for (&(lookup_plan, lookup), columns) in lookups.iter().zip(&witness.lookups) {
-        let leaves = lookup_leaves(device, graph, values, lookup_plan, lookup, columns, &challenges);
+        let leaves = lookup_leaves(context, lookup_plan, lookup, columns, &challenges);
         trees.push(Tree::new(device, leaves));
     }
     for (place, table) in plan.tables.iter().enumerate() {
-        let outputs = table.outputs().map(|t| held(values, t));
+        let outputs = table.outputs().map(|t| context.held(t));
         let leaves = table_leaves(device, place, table, outputs, &witness.multiplicities[place], &challenges);
         trees.push(Tree::new(device, leaves));
     }
@@ -53,7 +50,7 @@ pub fn prove<D: Device>(
         let shape = &graph.tensor(lookup.input).shape;
         let at = |columns: &[Ints]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
         let columns = Columns {
-            output: lookup.output.map(|t| evaluate(device, held(values, t), shape, point)),
+            output: lookup.output.map(|t| evaluate(device, context.held(t), shape, point)),
             remainder: at(&columns.remainder),
             value: at(&columns.value),
             edges: at(&columns.edges),
@@ -62,28 +59,27 @@ pub fn prove<D: Device>(
         for part in [columns.output.as_slice(), &columns.remainder, &columns.value, &columns.edges, &columns.excess] {
             transcript.write_all(part);
         }
-        enter_columns(graph, plan, lookup_plan, lookup, &columns, point, ledger)?;
+        enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
         let one: K = split_point(shape, point).iter().zip(shape).map(|(p, &d)| ones(p, d)).product();
         let element = columns.element(lookup, lookup_plan, k_from_i64, one);
-        enter_input(graph, plan, lookup, point, element.scaled_input, ledger)?;
+        enter_input(lookup, point, element.scaled_input, ledger)?;
     }
     for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
-        prove_table(device, transcript, graph, plan, values, place, table, leaf, ledger)?;
+        prove_table(context, transcript, place, table, leaf, ledger)?;
     }
     Ok(())
 }
 
 fn lookup_leaves<D: Device>(
-    device: &D,
-    graph: &Graph,
-    values: &Values,
+    context: Context<D>,
     plan: &LookupPlan,
     lookup: &Lookup,
     columns: &LookupColumns,
     challenges: &Challenges,
 ) -> Fractions<D::Extension> {
+    let Context { device, graph, .. } = context;
     let len = graph.tensor(lookup.input).len();
-    let leaves = columns.leaves(lookup, plan, lookup.output.map(|t| held(values, t)));
+    let leaves = columns.leaves(lookup, plan, lookup.output.map(|t| context.held(t)));
     let slices: Vec<Affine> = leaves
         .iter()
         .map(|leaf| denominators(challenges, leaf.table, len, leaf.entries.iter().map(AsRef::as_ref)))
@@ -124,22 +120,18 @@ fn table_leaves<D: Device>(
     }
 }
 
-#[allow(clippy::too_many_arguments)]
 fn prove_table<D: Device>(
-    device: &D,
+    context: Context<D>,
     transcript: &mut Writer,
-    graph: &Graph,
-    plan: &SubgraphPlan,
-    values: &Values,
     place: usize,
     table: &Table,
     leaf: LeafClaim,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     if let Some(tensor) = table.outputs() {
-        let outputs = evaluate(device, held(values, tensor), &table.shape(), &leaf.point);
+        let outputs = evaluate(context.device, context.held(tensor), &table.shape(), &leaf.point);
         transcript.write(outputs);
-        ledger.tensor(graph, plan, tensor, leaf.point.clone(), outputs)?;
+        ledger.tensor(tensor, leaf.point.clone(), outputs)?;
     }
-    ledger.column(plan.multiplicity(place), leaf.point, -leaf.leaf.p)
+    ledger.column(context.plan.multiplicity(place), leaf.point, -leaf.leaf.p)
 }

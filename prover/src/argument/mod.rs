@@ -10,3 +10,41 @@ pub mod subgraph;
 pub mod sumcheck;
 mod tensor;
 pub mod view;
+
+use crate::Values;
+use kernels::{Device, Ints};
+use verifier::graph::{Graph, TensorId};
+use verifier::plan::SubgraphPlan;
+
+/// What every part of a subgraph's proof works on.
+#[derive(Debug)]
+pub struct Context<'a, D: Device> {
+    /// Where the loops run.
+    pub device: &'a D,
+    /// The relation.
+    pub graph: &'a Graph,
+    /// What the subgraph commits to and proves.
+    pub plan: &'a SubgraphPlan,
+    /// Values of the tensors that the subgraph touches.
+    pub values: &'a Values,
+}
+
+impl<D: Device> Clone for Context<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Device> Copy for Context<'_, D> {}
+
+impl<'a, D: Device> Context<'a, D> {
+    /// The values of a tensor of the subgraph.
+    fn held(&self, tensor: TensorId) -> &'a Ints {
+        crate::values::held(self.values, tensor)
+    }
+
+    /// The shape of a tensor.
+    fn shape(&self, tensor: TensorId) -> &'a [usize] {
+        &self.graph.tensor(tensor).shape
+    }
+}

@@ -1,9 +1,8 @@
 //! See `verifier::argument::subgraph`.
 
-use super::{einsum, lookup, merge, tensor, view};
+use super::{Context, einsum, lookup, merge, tensor, view};
 use crate::Values;
 use crate::columns::Witness;
-use crate::values::held;
 use kernels::Device;
 use verifier::argument::Rejection;
 use verifier::argument::ledger::{Ledger, PointValue};
@@ -16,24 +15,25 @@ use verifier::transcript::{Transcript, Writer};
 ///
 /// # Errors
 /// If the values contradict each other.
-pub fn prove<D: Device>(
-    device: &D,
+pub fn prove<'a, D: Device>(
+    device: &'a D,
     transcript: &mut Writer,
-    key: &ModelKey,
+    key: &'a ModelKey,
     subgraph: u32,
-    values: &Values,
+    values: &'a Values,
     witness: &Witness,
-) -> Result<Ledger, Rejection> {
+) -> Result<Ledger<'a>, Rejection> {
     let (graph, plan) = (key.graph(), &key.plan().subgraphs[subgraph as usize]);
-    let mut ledger = Ledger::default();
-    lookup::prove(device, transcript, graph, plan, values, witness, &mut ledger)?;
+    let context = Context { device, graph, plan, values };
+    let mut ledger = Ledger::new(graph, plan);
+    lookup::prove(context, transcript, witness, &mut ledger)?;
     let mut definitions: Vec<(TensorId, PointValue)> = Vec::new();
     for &id in &plan.definitions {
         let shape = &graph.tensor(id).shape;
         let point = transcript.challenges(num_variables(shape));
-        let claim = PointValue { value: tensor::evaluate(device, held(values, id), shape, &point), point };
+        let claim = PointValue { value: tensor::evaluate(device, context.held(id), shape, &point), point };
         transcript.write(claim.value);
-        ledger.tensor(graph, plan, id, claim.point.clone(), claim.value)?;
+        ledger.tensor(id, claim.point.clone(), claim.value)?;
         definitions.push((id, claim));
     }
     for &node in plan.nodes.iter().rev() {
@@ -41,15 +41,15 @@ pub fn prove<D: Device>(
         let (Op::Einsum(_) | Op::View(_), Some(output)) = (op, op.output()) else { continue };
         let claim = match definitions.iter().position(|(t, _)| *t == output) {
             Some(place) => Some(definitions.swap_remove(place).1),
-            None => merge::prove(device, transcript, graph.tensor(output), held(values, output), ledger.take(output)),
+            None => merge::prove(device, transcript, graph.tensor(output), context.held(output), ledger.take(output)),
         };
         let Some(claim) = claim else { continue };
         match op {
-            Op::Einsum(e) => einsum::prove(device, transcript, graph, plan, values, e, &claim, &mut ledger)?,
+            Op::Einsum(e) => einsum::prove(context, transcript, e, &claim, &mut ledger)?,
             Op::View(v) => {
                 let (input, output) = (graph.tensor(v.input), graph.tensor(v.output));
-                let input = view::prove(device, transcript, v, input, output, held(values, v.input), &claim);
-                ledger.tensor(graph, plan, v.input, input.point, input.value)?;
+                let input = view::prove(device, transcript, v, input, output, context.held(v.input), &claim);
+                ledger.tensor(v.input, input.point, input.value)?;
             }
             Op::Lookup(_) | Op::Advice(_) => {}
         }

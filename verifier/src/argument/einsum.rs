@@ -7,9 +7,8 @@
 use super::ledger::{Ledger, PointValue};
 use super::{Rejection, require, sumcheck};
 use crate::field::{K, k_from_i64};
-use crate::graph::{Einsum, Graph, Term};
+use crate::graph::{Einsum, Term};
 use crate::multilinear::{axis_bits, eq_below, ones};
-use crate::plan::SubgraphPlan;
 use crate::transcript::Reader;
 use alloc::format;
 use alloc::string::String;
@@ -71,12 +70,11 @@ impl TermLabels {
 /// If the prover's messages are malformed or do not fit the claim.
 pub fn verify(
     transcript: &mut Reader,
-    graph: &Graph,
-    plan: &SubgraphPlan,
     einsum: &Einsum,
     claim: &PointValue,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
+    let graph = ledger.graph;
     let place = || -> String { format!("einsum '{}'", graph.tensor(einsum.output).name) };
     let points = label_points(einsum, &claim.point);
     // A constant term is known; the prover sends the values of the others.
@@ -90,16 +88,13 @@ pub fn verify(
     let sum: K = einsum.terms.iter().zip(&values).map(|(t, &v)| k_from_i64(t.coefficient) * v).sum();
     require(sum == claim.value, place, "the sum of the terms")?;
     for (term, &value) in einsum.terms.iter().zip(&values).filter(|(t, _)| !t.operands.is_empty()) {
-        verify_term(transcript, graph, plan, einsum, term, &points, value, ledger)?;
+        verify_term(transcript, einsum, term, &points, value, ledger)?;
     }
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
 fn verify_term(
     transcript: &mut Reader,
-    graph: &Graph,
-    plan: &SubgraphPlan,
     einsum: &Einsum,
     term: &Term,
     points: &[Vec<K>],
@@ -113,12 +108,12 @@ fn verify_term(
     let product: K = evaluations.iter().copied().product();
     require(
         reduced.value == points.scale * product,
-        || format!("einsum '{}'", graph.tensor(einsum.output).name),
+        || format!("einsum '{}'", ledger.graph.tensor(einsum.output).name),
         "the product of the operands",
     )?;
     for (operand, evaluation) in term.operands.iter().zip(evaluations) {
         let point = operand.labels.iter().flat_map(|&l| points.of_label[l as usize].iter().copied()).collect();
-        ledger.tensor(graph, plan, operand.tensor, point, evaluation)?;
+        ledger.tensor(operand.tensor, point, evaluation)?;
     }
     Ok(())
 }

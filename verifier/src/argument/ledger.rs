@@ -18,8 +18,12 @@ pub struct PointValue {
 }
 
 /// Claims of one subgraph.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger {
+#[derive(Clone, Debug)]
+pub struct Ledger<'a> {
+    /// The relation.
+    pub graph: &'a Graph,
+    /// What the subgraph commits to and proves.
+    pub plan: &'a SubgraphPlan,
     virtuals: BTreeMap<TensorId, Vec<((), PointValue)>>,
     /// On columns of the witness, by place in [`SubgraphPlan::columns`].
     pub witness: Vec<(usize, PointValue)>,
@@ -29,27 +33,25 @@ pub struct Ledger {
     pub outside: Vec<(TensorId, PointValue)>,
 }
 
-impl Ledger {
+impl<'a> Ledger<'a> {
+    /// An empty ledger for a subgraph of the graph.
+    pub const fn new(graph: &'a Graph, plan: &'a SubgraphPlan) -> Self {
+        Self { graph, plan, virtuals: BTreeMap::new(), witness: Vec::new(), weights: Vec::new(), outside: Vec::new() }
+    }
+
     /// Enters a claim on a tensor.
     ///
     /// # Errors
     /// If the ledger holds another value of this tensor at this point.
-    pub fn tensor(
-        &mut self,
-        graph: &Graph,
-        plan: &SubgraphPlan,
-        tensor: TensorId,
-        point: Vec<K>,
-        value: K,
-    ) -> Result<(), Rejection> {
+    pub fn tensor(&mut self, tensor: TensorId, point: Vec<K>, value: K) -> Result<(), Rejection> {
         let claim = PointValue { point, value };
-        let fresh = match plan.home(tensor) {
+        let fresh = match self.plan.home(tensor) {
             Home::Virtual => enter(self.virtuals.entry(tensor).or_default(), (), claim),
             Home::Public | Home::Boundary(_) => enter(&mut self.outside, tensor, claim),
             Home::Weight(place) => enter(&mut self.weights, place, claim),
             Home::Witness(place) => enter(&mut self.witness, place, claim),
         };
-        super::require(fresh, || format!("tensor '{}'", graph.tensor(tensor).name), "one value at one point")
+        super::require(fresh, || format!("tensor '{}'", self.graph.tensor(tensor).name), "one value at one point")
     }
 
     /// Enters a claim on a column of the witness.

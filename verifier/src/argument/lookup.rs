@@ -10,7 +10,7 @@ use super::{Rejection, require};
 use crate::field::{K, horner, k_from_i64};
 use crate::graph::{Graph, Lookup, Op};
 use crate::multilinear::{axis_bits, eq_index, num_variables, ones, split_point};
-use crate::plan::{LookupPlan, SubgraphPlan, Table};
+use crate::plan::{LookupPlan, Table};
 use crate::transcript::{Reader, Transcript};
 use alloc::format;
 use alloc::string::String;
@@ -122,12 +122,8 @@ where
 ///
 /// # Errors
 /// If the prover's messages are malformed or an equation does not hold.
-pub fn verify(
-    transcript: &mut Reader,
-    graph: &Graph,
-    plan: &SubgraphPlan,
-    ledger: &mut Ledger,
-) -> Result<(), Rejection> {
+pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Rejection> {
+    let (graph, plan) = (ledger.graph, ledger.plan);
     let lookups: Vec<_> = plan.lookups.iter().filter_map(|p| lookup_of(graph, p).map(|l| (p, l))).collect();
     if lookups.is_empty() {
         return Ok(());
@@ -140,25 +136,23 @@ pub fn verify(
     transcript.charge("lookups", leaves * 5);
     let mut leaves = logup::verify(transcript, &variables)?.into_iter();
     for (&(lookup_plan, lookup), leaf) in lookups.iter().zip(leaves.by_ref()) {
-        verify_lookup(transcript, graph, plan, lookup_plan, lookup, &challenges, &leaf, ledger)?;
+        verify_lookup(transcript, lookup_plan, lookup, &challenges, &leaf, ledger)?;
     }
     for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
-        verify_table(transcript, graph, plan, place, table, &challenges, leaf, ledger)?;
+        verify_table(transcript, place, table, &challenges, leaf, ledger)?;
     }
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
 fn verify_lookup(
     transcript: &mut Reader,
-    graph: &Graph,
-    plan: &SubgraphPlan,
     lookup_plan: &LookupPlan,
     lookup: &Lookup,
     challenges: &Challenges,
     leaf: &LeafClaim,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
+    let graph = ledger.graph;
     let name = || -> String { format!("lookup '{}'", graph.nodes[lookup_plan.node as usize].name) };
     let shape = &graph.tensor(lookup.input).shape;
     let count = lookup_plan.leaves();
@@ -166,30 +160,23 @@ fn verify_lookup(
     let one: K = split_point(shape, point).iter().zip(shape).map(|(p, &d)| ones(p, d)).product();
 
     let columns = read_columns(transcript, lookup_plan, lookup)?;
-    enter_columns(graph, plan, lookup_plan, lookup, &columns, point, ledger)?;
+    enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
     let element = columns.element(lookup, lookup_plan, k_from_i64, one);
     let denominators = element.rows.iter().map(|(table, entries)| challenges.denominator(tag(*table), entries, one));
     let q: K = denominators.enumerate().map(|(i, d)| eq_index(which, i) * d).sum();
     require(leaf.leaf.q == q, name, "the rows looked up")?;
     require(leaf.leaf.p == ones(which, count) * one, name, "one lookup for every limb")?;
-    enter_input(graph, plan, lookup, point, element.scaled_input, ledger)
+    enter_input(lookup, point, element.scaled_input, ledger)
 }
 
 /// Enters the claim on a lookup's input that follows from its columns.
 ///
 /// # Errors
 /// If the ledger holds another value there.
-pub fn enter_input(
-    graph: &Graph,
-    plan: &SubgraphPlan,
-    lookup: &Lookup,
-    point: &[K],
-    scaled_input: K,
-    ledger: &mut Ledger,
-) -> Result<(), Rejection> {
+pub fn enter_input(lookup: &Lookup, point: &[K], scaled_input: K, ledger: &mut Ledger) -> Result<(), Rejection> {
     // The multiplier of a checked graph is positive and far below the modulus.
     let inverse = k_from_i64(lookup.multiplier).try_inverse().unwrap_or_default();
-    ledger.tensor(graph, plan, lookup.input, point.to_vec(), scaled_input * inverse)
+    ledger.tensor(lookup.input, point.to_vec(), scaled_input * inverse)
 }
 
 fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns<K>, Rejection> {
@@ -209,8 +196,6 @@ fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> 
 /// # Errors
 /// If the ledger holds another value there.
 pub fn enter_columns(
-    graph: &Graph,
-    plan: &SubgraphPlan,
     lookup_plan: &LookupPlan,
     lookup: &Lookup,
     columns: &Columns<K>,
@@ -218,7 +203,7 @@ pub fn enter_columns(
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     if let (Some(tensor), Some(value)) = (lookup.output, columns.output) {
-        ledger.tensor(graph, plan, tensor, point.to_vec(), value)?;
+        ledger.tensor(tensor, point.to_vec(), value)?;
     }
     let excess = lookup_plan.excess.iter();
     let places = lookup_plan.remainder.iter().map(|l| l.column);
@@ -232,11 +217,8 @@ pub fn enter_columns(
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
 fn verify_table(
     transcript: &mut Reader,
-    graph: &Graph,
-    plan: &SubgraphPlan,
     place: usize,
     table: &Table,
     challenges: &Challenges,
@@ -246,12 +228,12 @@ fn verify_table(
     let mut outputs = K::ZERO;
     if let Some(tensor) = table.outputs() {
         outputs = transcript.read()?;
-        ledger.tensor(graph, plan, tensor, leaf.point.clone(), outputs)?;
+        ledger.tensor(tensor, leaf.point.clone(), outputs)?;
     }
     let shape = table.shape();
     let one: K = split_point(&shape, &leaf.point).iter().zip(&shape).map(|(p, &d)| ones(p, d)).product();
     let q = challenges.denominator(tag(place), &table.evaluate(&leaf.point, outputs), one);
     require(leaf.leaf.q == q, || format!("table {place}"), "the rows of the table")?;
-    let column = plan.multiplicity(place);
+    let column = ledger.plan.multiplicity(place);
     ledger.column(column, leaf.point, -leaf.leaf.p)
 }

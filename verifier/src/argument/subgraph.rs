@@ -34,16 +34,16 @@ pub fn begin(
 ///
 /// # Errors
 /// If the prover's messages are malformed or an equation does not hold.
-pub fn verify(transcript: &mut Reader, key: &ModelKey, subgraph: u32) -> Result<Ledger, Rejection> {
+pub fn verify<'a>(transcript: &mut Reader, key: &'a ModelKey, subgraph: u32) -> Result<Ledger<'a>, Rejection> {
     let (graph, plan) = (key.graph(), &key.plan().subgraphs[subgraph as usize]);
-    let mut ledger = Ledger::default();
-    lookup::verify(transcript, graph, plan, &mut ledger)?;
+    let mut ledger = Ledger::new(graph, plan);
+    lookup::verify(transcript, &mut ledger)?;
     let mut definitions: Vec<(TensorId, PointValue)> = Vec::new();
     for &tensor in &plan.definitions {
         let point = transcript.challenges(num_variables(&graph.tensor(tensor).shape));
         transcript.charge("definitions", point.len());
         let claim = PointValue { point, value: transcript.read()? };
-        ledger.tensor(graph, plan, tensor, claim.point.clone(), claim.value)?;
+        ledger.tensor(tensor, claim.point.clone(), claim.value)?;
         definitions.push((tensor, claim));
     }
     for &node in plan.nodes.iter().rev() {
@@ -56,10 +56,10 @@ pub fn verify(transcript: &mut Reader, key: &ModelKey, subgraph: u32) -> Result<
         // A tensor that nothing reads carries no claim.
         let Some(claim) = claim else { continue };
         match op {
-            Op::Einsum(e) => einsum::verify(transcript, graph, plan, e, &claim, &mut ledger)?,
+            Op::Einsum(e) => einsum::verify(transcript, e, &claim, &mut ledger)?,
             Op::View(v) => {
                 let input = view::verify(transcript, v, graph.tensor(v.input), graph.tensor(v.output), &claim)?;
-                ledger.tensor(graph, plan, v.input, input.point, input.value)?;
+                ledger.tensor(v.input, input.point, input.value)?;
             }
             Op::Lookup(_) | Op::Advice(_) => {}
         }
