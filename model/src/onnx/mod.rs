@@ -77,6 +77,9 @@ fn graph(proto: &GraphProto, opset: i64, options: &ImportOptions) -> Result<Grap
             }
             inputs.push(value);
         }
+        if inputs.first().copied().flatten().is_some_and(|v| graph.shape(v).contains(&0)) && !takes_empty(operator) {
+            return Err(ImportError::unsupported(&graph.layer, operator, "it reads an empty tensor".into()));
+        }
         let mut context = Context::new(&mut graph, opset, node, inputs);
         let results = ops::import(&mut context)?;
         context.finish()?;
@@ -102,6 +105,13 @@ fn graph(proto: &GraphProto, opset: i64, options: &ImportOptions) -> Result<Grap
         graph.outputs.push((name.into(), value));
     }
     Ok(graph)
+}
+
+/// Whether an operator may read an empty tensor: arithmetic on shapes does, at import.
+fn takes_empty(operator: &str) -> bool {
+    let operators =
+        ["Cast", "Concat", "ConstantOfShape", "Identity", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Unsqueeze"];
+    operators.contains(&operator)
 }
 
 fn input_type(
