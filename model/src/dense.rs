@@ -132,14 +132,14 @@ fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) 
     let row = |(index, out): (usize, &mut [T])| {
         let x = &left[index * k..][..k];
         let y = &right[index / m * n * k..][..n * k];
-        for (value, column) in out.iter_mut().zip(y.chunks_exact(k.max(1))) {
+        for (value, column) in out.iter_mut().zip(y.chunks_exact(k)) {
             *value = x.iter().zip(column).fold(T::default(), |sum, (&p, &q)| sum.add_product(p, q));
         }
     };
     if data.len() * k >= PARALLEL {
-        data.par_chunks_mut(n.max(1)).enumerate().for_each(row);
+        data.par_chunks_mut(n).enumerate().for_each(row);
     } else {
-        data.chunks_mut(n.max(1)).enumerate().for_each(row);
+        data.chunks_mut(n).enumerate().for_each(row);
     }
     Factor { data, labels: [batch, rows, columns].concat() }
 }
@@ -179,7 +179,7 @@ pub fn rearrange<T: Scalar>(
     let length = last.map_or(1, |axis| output_shape[axis]);
     let mut output = vec![T::default(); rows * length];
     let mut index = vec![0; last.unwrap_or(0)];
-    for out in output.chunks_exact_mut(length.max(1)) {
+    for out in output.chunks_exact_mut(length) {
         let mut base = Some(0);
         let mut along = None;
         for (offsets, by_axis) in &maps {
