@@ -129,6 +129,9 @@ fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) 
     let left = permuted(dims, &a, &[&batch[..], &rows, &summed].concat());
     let right = permuted(dims, &b, &[&batch[..], &columns, &summed].concat());
     let mut data = vec![T::default(); size(&batch) * m * n];
+    if data.is_empty() || k == 0 {
+        return Factor { data, labels: [batch, rows, columns].concat() };
+    }
     let row = |(index, out): (usize, &mut [T])| {
         let x = &left[index * k..][..k];
         let y = &right[index / m * n * k..][..n * k];
@@ -178,6 +181,9 @@ pub fn rearrange<T: Scalar>(
     let last = output_shape.len().checked_sub(1);
     let length = last.map_or(1, |axis| output_shape[axis]);
     let mut output = vec![T::default(); rows * length];
+    if output.is_empty() {
+        return output;
+    }
     let mut index = vec![0; last.unwrap_or(0)];
     for out in output.chunks_exact_mut(length) {
         let mut base = Some(0);

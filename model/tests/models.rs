@@ -1,9 +1,12 @@
 //! Real ONNX models: the benchmark's two and the collection, imported, executed and compared with the float run.
 
 mod common;
+#[path = "common/shared.rs"]
+mod shared;
 
-use common::{import_and_run, read_sample, shared};
+use common::import_and_run;
 use model::{Subgraphs, dequantise, partition};
+use shared::{read_sample, shared};
 use verifier::graph::Op;
 
 #[test]

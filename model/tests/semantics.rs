@@ -3,11 +3,14 @@
 
 mod common;
 mod reference;
+#[path = "common/shared.rs"]
+mod shared;
 
-use common::{import_and_run, read_sample, shared};
+use common::import_and_run;
 use kernels::Ints;
 use model::{Values, execute};
 use reference::Tensors;
+use shared::{read_sample, shared};
 use verifier::graph::{
     Advice, AdviceRule, AxisGroup, Bound, Einsum, Graph, IndexMap, Lookup, Node, Op, Operand, Port, Source, Tensor,
     TensorId, Term, View,

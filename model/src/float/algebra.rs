@@ -1,7 +1,7 @@
 //! Tensor algebra with the broadcasting of ONNX (and numpy), in terms of contractions.
 
 use super::moves::affine;
-use super::{Graph, Kind, Op, Term, Value};
+use super::{ABSENT, Graph, Kind, Op, Term, Value};
 use crate::scalar::{Expr, Primitive};
 
 /// The common shape of operands, axes aligned at the end; `None` if they do not broadcast.
@@ -29,7 +29,34 @@ impl Graph {
     }
 
     /// `sum_t coefficient_t * prod_k x_{t,k}`, elementwise over the common shape of all operands (they must broadcast).
+    ///
+    /// Where a constant summand is [`ABSENT`], the other summands do not count: the sum is exactly that constant.
     pub fn linear(&mut self, terms: &[(f64, &[Value])]) -> Value {
+        let Some(keep) = terms.iter().find_map(|(_, operands)| self.present(operands)) else {
+            return self.sum_of_products(terms);
+        };
+        let gated = terms.iter().map(|&(coefficient, operands)| {
+            let constant = operands.iter().all(|&v| self.as_constant(v).is_some());
+            (coefficient, operands.iter().copied().chain((!constant).then_some(keep)).collect())
+        });
+        let gated: Vec<(f64, Vec<Value>)> = gated.collect();
+        let gated: Vec<(f64, &[Value])> = gated.iter().map(|(c, operands)| (*c, operands.as_slice())).collect();
+        self.sum_of_products(&gated)
+    }
+
+    /// 0 where a mask, alone in a term, is [`ABSENT`], else 1; `None` if the term is no mask.
+    fn present(&mut self, operands: &[Value]) -> Option<Value> {
+        let &[mask] = operands else { return None };
+        let data = self.as_constant(mask).filter(|data| data.len() > 1)?;
+        let keep: Vec<f64> = data.iter().map(|&x| f64::from(x > ABSENT / 2.0)).collect();
+        if keep.iter().all(|&k| k == 1.0) {
+            return None;
+        }
+        let shape = self.shape(mask).to_vec();
+        Some(self.constant(&shape, Kind::Bool, keep))
+    }
+
+    fn sum_of_products(&mut self, terms: &[(f64, &[Value])]) -> Value {
         let all: Vec<Value> = terms.iter().flat_map(|t| t.1).copied().collect();
         let kind = self.join(all.iter().copied());
         let shapes: Vec<&[usize]> = all.iter().map(|&v| self.shape(v)).collect();

@@ -22,7 +22,7 @@ pub fn run(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
 /// The value of a node from those of its inputs, in the order of [`Op::inputs`].
 pub fn compute(graph: &Graph, node: &Node, operands: &[&[f64]]) -> Vec<f64> {
     let map = |f: &dyn Fn(f64) -> f64| operands[0].iter().map(|&x| f(x)).collect();
-    let rows = |input: Value| operands[0].chunks_exact(graph.shape(input).last().copied().unwrap_or(1));
+    let rows = |input: Value| operands[0].chunks_exact(graph.shape(input).last().copied().unwrap_or(1).max(1));
     match &node.op {
         Op::Input(_) => Vec::new(),
         Op::Constant(data) => data.clone(),
