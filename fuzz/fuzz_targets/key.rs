@@ -1,4 +1,4 @@
-//! Any bytes are a model key or an error, and a key has one encoding.
+//! Any bytes are a model key or an error, and a key has one encoding; both verifiers judge alike.
 //!
 //! The input is edits of a valid key: a position, and the value to put there.
 #![no_main]
@@ -16,7 +16,9 @@ fuzz_target!(|edits: &[u8]| {
         let position = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len();
         bytes[position] = edit[2];
     }
-    if let Ok(key) = ModelKey::from_bytes(&bytes) {
+    let key = ModelKey::from_bytes(&bytes);
+    assert_eq!(reference::Key::from_bytes(&bytes).is_ok(), key.is_ok(), "the verifiers disagree on a key");
+    if let Ok(key) = key {
         assert_eq!(key.to_bytes(), bytes, "two encodings of one key");
     }
 });

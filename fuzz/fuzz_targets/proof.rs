@@ -1,4 +1,4 @@
-//! Whatever is done to a valid proof, the verifier rejects it; and any bytes are rejected, not panicked on.
+//! Whatever is done to a valid proof, both verifiers reject it; and any bytes are rejected, not panicked on.
 //!
 //! The input is raw bytes if its first byte is odd; else edits of the valid proof: a position, what to do there, a value.
 #![no_main]
@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use verifier::key::ModelKey;
 
 static TINY: LazyLock<(ModelKey, Vec<u8>)> = LazyLock::new(tiny);
+static REFERENCE: LazyLock<reference::Key> =
+    LazyLock::new(|| reference::Key::from_bytes(&TINY.0.to_bytes()).expect("the key is well formed"));
 
 fuzz_target!(|bytes: &[u8]| {
     let (key, valid) = &*TINY;
@@ -16,6 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     let altered = if first % 2 == 1 { rest.to_vec() } else { edited(valid, rest) };
     let accepted = verifier::verify(key, &altered).is_ok();
     assert_eq!(accepted, altered == *valid, "only the valid proof is accepted");
+    let agreed = reference::verify_with(&REFERENCE, &altered).is_ok();
+    assert_eq!(agreed, accepted, "the verifiers disagree on a proof");
 });
 
 fn edited(valid: &[u8], edits: &[u8]) -> Vec<u8> {

@@ -1,5 +1,8 @@
-//! The models of `examples/` from ONNX to a verified proof, in four subgraphs.
+//! The models of `examples/` from ONNX to a proof that both verifiers accept, in four subgraphs.
 
+mod common;
+
+use common::verdict::verify;
 use kernels::{Cpu, Ints};
 use model::{ImportOptions, Subgraphs, execute, import_onnx, partition, quantise_input};
 use prover::{Values, aggregate, commit_boundary, prove, setup};
@@ -8,7 +11,6 @@ use std::path::Path;
 use verifier::graph::Port;
 use verifier::key::Security;
 use verifier::statement::Statement;
-use verifier::verify;
 
 fn read(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path);
