@@ -35,6 +35,11 @@ pub enum Task {
     Aggregate {},
 }
 
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Setup, Self::Execute, Self::Prove, Self::Aggregate];
+}
+
 impl Task {
     /// The stage that the task belongs to.
     pub const fn stage(self) -> Stage {

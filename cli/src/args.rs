@@ -1,0 +1,148 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use crds::{Subgraphs, contract::WorkerArgs};
+
+/// Verifiable machine-learning inference
+#[derive(Parser)]
+#[command(name = "proofmill", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `proofmill` does.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a ProofJob on this machine: print the model's answer, then prove it
+    Run(RunArgs),
+    /// Check a proof against a model key, and say what it says
+    Verify(VerifyArgs),
+    /// Import a model, or look into one
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Measure every stage on a model, or the commitment
+    Bench(BenchArgs),
+    /// Run one stage of a job, as prover-worker does
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// The manifest of a ProofJob
+    #[arg(value_name = "JOB.yaml")]
+    pub manifest: PathBuf,
+    /// Artifact store, a directory or a URL; instead of spec.store [default: .proofmill/store]
+    #[arg(long, value_name = "DIR|URL")]
+    pub store: Option<String>,
+    /// Directory for proof.bin and model.key [default: .proofmill/NAME]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Most subgraphs proved at one time, instead of spec.parallelism [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub parallelism: Option<u32>,
+    /// Print one JSON object per event
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The proof
+    #[arg(value_name = "PROOF")]
+    pub proof: PathBuf,
+    /// The model key: from setup, or from someone you trust
+    #[arg(long, value_name = "KEY")]
+    pub model: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `model` does.
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Set a model up: quantise, partition, commit to the weights; write model.key and report.json
+    Import(ImportArgs),
+    /// Show a model's graph, partition, quantisation and accuracy
+    Inspect(InspectArgs),
+}
+
+/// How a model is set up.
+#[derive(Args)]
+pub struct SetupOptions {
+    /// Sample input for the quantiser: JSON, PNG or PGM; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Vec<PathBuf>,
+    /// Auto, or the number of subgraphs
+    #[arg(long, value_name = "N", default_value_t = Subgraphs::Auto)]
+    pub subgraphs: Subgraphs,
+}
+
+/// Arguments of `model import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// The model, an ONNX file
+    #[arg(value_name = "MODEL.onnx")]
+    pub source: PathBuf,
+    /// Directory to write to
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Proven security in bits: 128 or 100
+    #[arg(long, default_value_t = 128)]
+    pub security_bits: u32,
+    /// How to set it up.
+    #[command(flatten)]
+    pub setup: SetupOptions,
+}
+
+/// Arguments of `model inspect`.
+#[derive(Args)]
+pub struct InspectArgs {
+    /// An ONNX file, or a model key
+    #[arg(value_name = "MODEL")]
+    pub source: PathBuf,
+    /// Draw graph and partition into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// How to set an ONNX file up; a key has been set up already.
+    #[command(flatten)]
+    pub setup: SetupOptions,
+}
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// The model, an ONNX file; without one the commitment is measured, which every proof spends most of its time on
+    #[arg(value_name = "MODEL.onnx", requires = "input")]
+    pub model: Option<PathBuf>,
+    /// The model's input: JSON, PNG or PGM
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub input: Option<PathBuf>,
+    /// Proven security in bits: 128 or 100
+    #[arg(long, default_value_t = 128)]
+    pub security_bits: u32,
+    /// How to set it up.
+    #[command(flatten)]
+    pub setup: SetupOptions,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Arguments {
+    /// Reads the command line, or explains it and ends the process.
+    pub fn read() -> Self {
+        let invoked_as = std::env::args_os().next().unwrap_or_default();
+        let is_plugin = Path::new(&invoked_as).file_stem().is_some_and(|name| name == "kubectl-proofmill");
+        let name = if is_plugin { "kubectl proofmill" } else { "proofmill" };
+        let matches = Self::command().bin_name(name).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}

@@ -1,0 +1,55 @@
+//! Figures as people read them.
+
+use std::fmt::Write;
+
+use crds::Output;
+
+/// Bytes with a binary unit: `312.4 KiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// Seconds with three digits that matter: `12.3 s`, `4.56 s`, `78 ms`.
+pub fn seconds(value: f64) -> String {
+    match value {
+        v if v < 0.0995 => format!("{:.1} ms", v * 1e3),
+        v if v < 9.995 => format!("{v:.2} s"),
+        v => format!("{v:.1} s"),
+    }
+}
+
+/// A model's outputs, a line each and a line for their values.
+pub fn outputs(outputs: &[Output]) -> String {
+    let mut text = String::new();
+    for output in outputs {
+        let shape = output.shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
+        let class = output.class.map_or(String::new(), |class| format!(": class {class}"));
+        let total: u64 = output.shape.iter().product();
+        let values = output.values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ");
+        let more = if total > output.values.len() as u64 { " .." } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "output {} ({shape}){class}\n  {values}{more}\n", output.name);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, seconds};
+
+    #[test]
+    fn units_change_where_they_should() {
+        assert_eq!((bytes(0), bytes(1023), bytes(1024)), ("0 B".into(), "1023 B".into(), "1.0 KiB".into()));
+        assert_eq!((bytes(1 << 20), bytes(3 << 40), bytes(1 << 60)), ("1.0 MiB".into(), "3.0 TiB".into(), "1048576.0 TiB".into()));
+        assert_eq!((seconds(0.0012), seconds(0.5), seconds(61.0)), ("1.2 ms".into(), "0.50 s".into(), "61.0 s".into()));
+    }
+}

@@ -1,0 +1,144 @@
+//! The local executor: one worker process for each task, this same program under its hidden subcommand.
+//!
+//! A worker ends when its standard input does: stopping it is closing that, and one whose parent is killed ends too.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    process::{ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use crds::{
+    Device,
+    contract::{FailureKind, Outcome, RECORD_MAX_BYTES, ResultRecord, StageArgs, Task, WorkerArgs},
+};
+use lifecycle::TaskFailure;
+
+/// Most bytes of a worker's log that are kept.
+const LOG_MAX_BYTES: usize = 16 << 10;
+
+/// Worker processes on this machine.
+pub struct Executor {
+    store: String,
+    device: Device,
+    running: BTreeMap<Task, Worker>,
+    started: u64,
+    ended: (Sender<Ended>, Receiver<Ended>),
+}
+
+struct Worker {
+    number: u64,
+    /// Open while the worker is wanted.
+    _stdin: ChildStdin,
+}
+
+struct Ended {
+    task: Task,
+    number: u64,
+    code: Option<i32>,
+    record: Vec<u8>,
+    log: Vec<u8>,
+}
+
+impl Executor {
+    /// An executor without workers.
+    pub fn new(store: &str, device: Device) -> Self {
+        Self { store: store.into(), device, running: BTreeMap::new(), started: 0, ended: channel() }
+    }
+
+    /// Starts a worker that computes on `threads` threads.
+    pub fn start(&mut self, stage: StageArgs, threads: usize) -> Result<()> {
+        let task = stage.task();
+        let args = WorkerArgs {
+            store: self.store.clone(),
+            device: self.device,
+            record: None,
+            until_stdin_closes: true,
+            stage,
+        };
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut child = Command::new(program)
+            .arg("worker")
+            .args(args.to_args())
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start a worker for {task}"))?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            anyhow::bail!("a worker for {task} has no pipes");
+        };
+        self.started += 1;
+        let (number, ended) = (self.started, self.ended.0.clone());
+        thread::spawn(move || {
+            let log = thread::spawn(move || head(stderr, LOG_MAX_BYTES));
+            let record = head(stdout, RECORD_MAX_BYTES + 1);
+            let code = child.wait().ok().and_then(|status| status.code());
+            // Nobody listens any more when the job has ended.
+            let _ = ended.send(Ended { task, number, code, record, log: log.join().unwrap_or_default() });
+        });
+        self.running.insert(task, Worker { number, _stdin: stdin });
+        Ok(())
+    }
+
+    /// Stops a task's worker, if it has one. Nothing more will be heard of it.
+    pub fn stop(&mut self, task: Task) {
+        self.running.remove(&task);
+    }
+
+    /// Waits until a worker ends, and says how; `None` after `patience`.
+    pub fn wait(&mut self, patience: Duration) -> Option<(Task, Result<ResultRecord, Failed>)> {
+        match self.ended.1.recv_timeout(patience) {
+            Ok(ended) => {
+                let current = self.running.get(&ended.task).is_some_and(|worker| worker.number == ended.number);
+                if !current {
+                    return None;
+                }
+                self.running.remove(&ended.task);
+                Some((ended.task, judge(&ended)))
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+}
+
+/// A worker's failure, and the task whose artifact it missed.
+pub struct Failed {
+    pub failure: TaskFailure,
+    pub lost: Option<Task>,
+}
+
+/// The exit code decides; the record explains.
+fn judge(ended: &Ended) -> Result<ResultRecord, Failed> {
+    let record = ResultRecord::from_json(&ended.record);
+    let fail = |kind, message| Err(Failed { failure: TaskFailure { kind, message }, lost: None });
+    match (FailureKind::of_exit_code(ended.code), record) {
+        (Ok(()), Ok(record)) if record.task == ended.task && matches!(record.outcome, Outcome::Done { .. }) => Ok(record),
+        (Ok(()), Ok(_)) => fail(FailureKind::Retryable, "the worker's result record is about something else".into()),
+        (Ok(()), Err(error)) => fail(FailureKind::Retryable, error.to_string()),
+        (Err(kind), Ok(ResultRecord { outcome: Outcome::Failed { message, lost, .. }, .. })) => {
+            Err(Failed { failure: TaskFailure { kind, message }, lost })
+        }
+        (Err(kind), _) => {
+            let cause = ended.code.map_or("was killed".into(), |code| format!("ended with exit code {code}"));
+            let log = String::from_utf8_lossy(&ended.log);
+            let last = log.lines().rev().find(|line| !line.trim().is_empty()).map_or(String::new(), |l| format!(": {l}"));
+            fail(kind, format!("the worker {cause}{last}"))
+        }
+    }
+}
+
+/// The first `max` bytes; the rest is read and dropped, so that the writer never waits.
+fn head(mut pipe: impl Read, max: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A pipe that breaks ends what was said.
+    let _ = pipe.by_ref().take(max as u64).read_to_end(&mut bytes);
+    let _ = io::copy(&mut pipe, &mut io::sink());
+    bytes
+}

@@ -1,0 +1,42 @@
+//! `model` and `bench` on the example model.
+
+mod common;
+
+use std::fs;
+
+use common::{events, example, proofmill, text};
+
+#[test]
+fn import_writes_a_key_that_inspect_reads_and_draws() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = example("digits/digits.onnx");
+    let imported = proofmill(["model", "import", "--subgraphs", "3"]).arg(&model).arg("-o").arg(directory.path()).output();
+    let imported = imported.unwrap();
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    assert!(text(&imported.stdout).contains("warning: no calibration samples"));
+    assert!(directory.path().join("report.json").is_file());
+
+    let (key, svg) = (directory.path().join("model.key"), directory.path().join("graph.svg"));
+    let inspected = proofmill(["model", "inspect"]).arg(&key).arg("--svg").arg(&svg).output().unwrap();
+    assert!(inspected.status.success(), "{}", text(&inspected.stderr));
+    let (shown, drawn) = (text(&inspected.stdout), fs::read_to_string(svg).unwrap());
+    assert!(shown.contains("subgraphs  3\n") && shown.contains("widest accumulator: "), "{shown}");
+    for subgraph in 0..3 {
+        assert_eq!(drawn.matches(&format!(">subgraph {subgraph}<")).count(), 1);
+    }
+    let nodes: usize = shown.lines().find_map(|line| line.strip_prefix("nodes")).unwrap().trim().parse().unwrap();
+    assert_eq!(drawn.matches("<g><title>").count(), nodes);
+}
+
+#[test]
+fn bench_measures_every_stage() {
+    let args = ["bench", "--json", "--security-bits", "100", "--subgraphs", "2", "--input"];
+    let bench = proofmill(args).arg(example("digits/digit-0-7.png")).arg(example("digits/digits.onnx")).output().unwrap();
+    let report = &events(&bench)[0];
+    for stage in ["setup", "execute", "prove", "aggregate"] {
+        let cost = &report["stages"][stage];
+        assert!(cost["cpuSeconds"].as_f64().unwrap() > 0.0 && cost["peakMemoryBytes"].as_u64().unwrap() > 1 << 20, "{report}");
+    }
+    assert!(report["verifySeconds"].as_f64().unwrap() > 0.0 && report["proofBytes"].as_u64().unwrap() > 0);
+    assert_eq!(report["subgraphs"], 2);
+}

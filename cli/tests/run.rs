@@ -1,0 +1,155 @@
+//! `run` and `verify` end to end, and runs that are killed.
+
+mod common;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Workplace, event, events, proofmill, text};
+use serde_json::Value;
+
+const SUBGRAPHS: u32 = 3;
+
+fn kill(pid: impl ToString) {
+    // It may have ended by itself meanwhile.
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+}
+
+fn workers(parent: &Child) -> Vec<String> {
+    let id = parent.id();
+    // A process's threads start workers too: each lists its own.
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return vec![] };
+    let children = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    children.flat_map(|list| list.split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+}
+
+/// Whether a process exists and is no zombie.
+fn lives(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn within_seconds(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < deadline {
+        if done() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+fn tasks(events: &[Value], reused: bool) -> usize {
+    events.iter().filter(|event| event["event"] == "finished" && event["reused"] == reused).count()
+}
+
+#[test]
+fn a_job_is_proved_verified_and_found_again_and_other_claims_are_refused() {
+    let place = Workplace::new(SUBGRAPHS, "");
+    let first = events(&place.run().output().unwrap());
+    let position = |kind: &str| first.iter().position(|event| event["event"] == kind).unwrap();
+    let proved = first.iter().position(|event| event["task"]["stage"] == "Prove").unwrap();
+    assert!(position("result") < proved, "the answer comes before any proving");
+    assert_eq!(event(&first, "result")["outputs"][0]["class"], 7);
+    assert_eq!((tasks(&first, false), tasks(&first, true)), (SUBGRAPHS as usize + 3, 0));
+
+    let (proof, key) = (place.path("out/proof.bin"), place.path("out/model.key"));
+    let verify = |proof: &std::path::Path| {
+        let args = [proof.as_os_str(), "--model".as_ref(), key.as_os_str(), "--json".as_ref()];
+        proofmill(["verify"]).args(args).output().unwrap()
+    };
+    let verdict = &events(&verify(&proof))[0];
+    assert_eq!((&verdict["accepted"], &verdict["outputs"][0]["class"]), (&true.into(), &7.into()));
+    assert!(verdict["soundness"]["bits"].as_f64().unwrap() >= 100.0);
+    assert!(verdict["soundness"]["terms"].as_array().unwrap().len() > SUBGRAPHS as usize);
+
+    let mut altered = fs::read(&proof).unwrap();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    let bad = place.path("bad.bin");
+    for bytes in [&altered[..], &altered[..middle], b""] {
+        fs::write(&bad, bytes).unwrap();
+        let output = verify(&bad);
+        assert_eq!(output.status.code(), Some(1));
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(verdict["accepted"] == false && !verdict["reason"].as_str().unwrap().is_empty());
+    }
+
+    let second = events(&place.run().output().unwrap());
+    assert_eq!((tasks(&second, false), tasks(&second, true)), (0, SUBGRAPHS as usize + 3));
+    assert_eq!(event(&second, "proof")["digest"], event(&first, "proof")["digest"]);
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_in_the_same_proof() {
+    let undisturbed = events(&Workplace::new(SUBGRAPHS, "").run().output().unwrap());
+    let place = Workplace::new(SUBGRAPHS, "");
+    // After the start, and then each time one task further, until a run comes through.
+    for survived in 0..SUBGRAPHS as usize + 3 {
+        let mut run = place.run().stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+        let finished = |line: &String| line.contains("\"finished\"");
+        assert_eq!(lines.by_ref().map_while(Result::ok).filter(finished).take(survived).count(), survived);
+        // In the middle of the next task.
+        assert!(within_seconds(60, || !workers(&run).is_empty()));
+        let orphans = workers(&run);
+        kill(run.id());
+        run.wait().unwrap();
+        assert!(within_seconds(20, || !orphans.iter().any(|pid| lives(pid))), "workers outlive the run");
+    }
+    let last = events(&place.run().output().unwrap());
+    assert!(tasks(&last, true) >= 2, "what was made is used again");
+    assert_eq!(event(&last, "proof")["digest"], event(&undisturbed, "proof")["digest"]);
+}
+
+#[test]
+fn killed_workers_are_started_again_until_the_retries_end() {
+    let place = Workplace::new(1, "  retries: 3\n");
+    let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..2 {
+        let mut victims = vec![];
+        assert!(within_seconds(60, || {
+            victims = workers(&run);
+            !victims.is_empty()
+        }));
+        victims.iter().for_each(kill);
+        assert!(within_seconds(20, || !victims.iter().any(|pid| lives(pid))));
+    }
+    let all = events(&run.wait_with_output().unwrap());
+    let failures = all.iter().filter(|event| event["event"] == "failed");
+    assert_eq!(failures.clone().count(), 2);
+    assert!(failures.clone().all(|event| event["message"] == "the worker was killed"));
+
+    let place = Workplace::new(1, "  retries: 0\n");
+    let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(within_seconds(60, || !workers(&run).is_empty()));
+    workers(&run).iter().for_each(kill);
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("digits: setup: the worker was killed (RetriesExhausted)"));
+}
+
+#[test]
+fn a_deadline_ends_a_job_and_its_workers() {
+    // A stopped worker neither ends nor fails: only the clock can end this job.
+    let place = Workplace::new(1, "  activeDeadlineSeconds: 1\n");
+    let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stopped = vec![];
+    assert!(within_seconds(60, || {
+        stopped = workers(&run);
+        !stopped.is_empty()
+    }));
+    for pid in &stopped {
+        Command::new("kill").args(["-STOP", pid]).status().unwrap();
+    }
+    let output = run.wait_with_output().unwrap();
+    for pid in &stopped {
+        kill(pid);
+    }
+    assert!(text(&output.stderr).contains("DeadlineExceeded"), "{}", text(&output.stderr));
+}

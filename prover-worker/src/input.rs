@@ -1,0 +1,90 @@
+//! Inputs of a model, from JSON or a picture.
+
+use image::{DynamicImage, ImageError, ImageFormat};
+use serde::Deserialize;
+
+/// Most pixels of a picture: far more than a model takes, far fewer than memory.
+const MAX_PIXELS: u64 = 1 << 26;
+
+/// For each input of a model its values, row-major.
+pub type Inputs = Vec<Vec<f32>>;
+
+/// Bytes that are not an input.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// Not JSON of the right form.
+    #[error("neither a PNG or PGM picture nor JSON of the form {{\"input_data\": [[..], ..]}}: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A number that is too large.
+    #[error("input_data[{list}][{position}] is {value}: beyond the range of 32-bit floats")]
+    Number {
+        /// Which input.
+        list: usize,
+        /// Which value.
+        position: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Not a picture after all.
+    #[error("the picture cannot be read: {0}")]
+    Picture(#[from] ImageError),
+    /// Too many pixels.
+    #[error("the picture has {0} x {1} pixels; at most {MAX_PIXELS} are read")]
+    Pixels(u32, u32),
+    /// Transparency or another number of channels.
+    #[error("the picture is {0:?}; write it as gray or RGB")]
+    Channels(image::ColorType),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    input_data: Vec<Vec<f64>>,
+    /// What the model is said to answer. Other tools write it; nothing here reads it.
+    #[serde(default, rename = "output_data")]
+    _output_data: serde::de::IgnoredAny,
+}
+
+/// Reads `{"input_data": [[..], ..]}`, or a picture as one input of `channel, row, column` with values from 0 to 1.
+///
+/// # Errors
+/// See [`InputError`].
+pub fn parse(bytes: &[u8]) -> Result<Inputs, InputError> {
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) => Ok(vec![picture(bytes, format)?]),
+        _ => {
+            let File { input_data, .. } = serde_json::from_slice(bytes)?;
+            narrow(&input_data)
+        }
+    }
+}
+
+/// Values as a manifest writes them.
+///
+/// # Errors
+/// If one is beyond the range of 32-bit floats.
+pub fn narrow(lists: &[Vec<f64>]) -> Result<Inputs, InputError> {
+    let one = |list, position, value: f64| {
+        let narrowed = value as f32;
+        if narrowed.is_finite() { Ok(narrowed) } else { Err(InputError::Number { list, position, value }) }
+    };
+    let list = |(list, values): (usize, &Vec<f64>)| values.iter().enumerate().map(|(i, &v)| one(list, i, v)).collect();
+    lists.iter().enumerate().map(list).collect()
+}
+
+fn picture(bytes: &[u8], format: ImageFormat) -> Result<Vec<f32>, InputError> {
+    let reader = || image::ImageReader::with_format(std::io::Cursor::new(bytes), format);
+    let (width, height) = reader().into_dimensions()?;
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(InputError::Pixels(width, height));
+    }
+    let unit = |byte: u8| f32::from(byte) / 255.0;
+    match reader().decode()? {
+        DynamicImage::ImageLuma8(gray) => Ok(gray.into_raw().into_iter().map(unit).collect()),
+        DynamicImage::ImageRgb8(rgb) => {
+            let plane = |channel: usize| rgb.pixels().map(move |pixel| unit(pixel.0[channel]));
+            Ok((0..3).flat_map(plane).collect())
+        }
+        other => Err(InputError::Channels(other.color())),
+    }
+}

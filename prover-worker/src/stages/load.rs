@@ -1,0 +1,81 @@
+//! Reading what earlier stages made. What is missing or corrupt is lost: its stage has to run again.
+
+use crds::{
+    Digest,
+    contract::{ArtifactRef, ExecutionManifest, SetupManifest, Task},
+};
+use prover::{Boundary, Values, Weights};
+use serde::de::DeserializeOwned;
+use verifier::{key::ModelKey, statement::Statement};
+
+use crate::{StageError, store::Store};
+
+const SETUP: Task = Task::Setup {};
+const EXECUTE: Task = Task::Execute {};
+
+/// A model that has been set up.
+pub(super) struct Prepared {
+    pub manifest: SetupManifest,
+    pub key: ModelKey,
+}
+
+/// A model that has been run.
+pub(super) struct Executed {
+    pub manifest: ExecutionManifest,
+    pub prepared: Prepared,
+    pub statement: Statement,
+    pub boundary: Boundary,
+}
+
+impl Prepared {
+    pub fn load(store: &Store, setup: Digest) -> Result<Self, StageError> {
+        let manifest: SetupManifest = json(&bytes(store, SETUP, setup)?)?;
+        let key =
+            ModelKey::from_bytes(&bytes(store, SETUP, manifest.key.digest)?).map_err(StageError::wrong_version)?;
+        if Digest(key.commitment()) != manifest.commitment || key.plan().subgraphs.len() != manifest.weights.len() {
+            return Err(StageError::wrong_version("the model key is not the one that setup's manifest names"));
+        }
+        Ok(Self { manifest, key })
+    }
+
+    /// The weights of one subgraph.
+    pub fn weights(&self, store: &Store, subgraph: usize) -> Result<Weights, StageError> {
+        let artifact = self.manifest.weights.get(subgraph).ok_or_else(|| {
+            let count = self.manifest.weights.len();
+            StageError::deterministic(format!("there is no subgraph {subgraph}: the partition has {count}"))
+        })?;
+        encoded(store, SETUP, *artifact)
+    }
+
+    /// Values for every tensor of the graph, none of them known yet.
+    pub fn no_values(&self) -> Values {
+        vec![None; self.key.graph().tensors.len()]
+    }
+}
+
+impl Executed {
+    pub fn load(store: &Store, execution: Digest) -> Result<Self, StageError> {
+        let manifest: ExecutionManifest = json(&bytes(store, EXECUTE, execution)?)?;
+        let prepared = Prepared::load(store, manifest.setup)?;
+        let (inputs, outputs) = encoded(store, EXECUTE, manifest.statement)?;
+        let statement = Statement { inputs, outputs };
+        statement.check(prepared.key.graph()).map_err(StageError::wrong_version)?;
+        let boundary = encoded(store, EXECUTE, manifest.boundary)?;
+        Ok(Self { manifest, prepared, statement, boundary })
+    }
+}
+
+fn bytes(store: &Store, made_by: Task, digest: Digest) -> Result<Vec<u8>, StageError> {
+    store.get(digest).map_err(|error| if error.is_loss() { StageError::lost(made_by, error) } else { error.into() })
+}
+
+/// The digest fits, so the bytes are as they were written: what does not parse was written by another version.
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StageError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| StageError::wrong_version(format!("a manifest of another version: {error}")))
+}
+
+fn encoded<T: DeserializeOwned>(store: &Store, made_by: Task, artifact: ArtifactRef) -> Result<T, StageError> {
+    postcard::from_bytes(&bytes(store, made_by, artifact.digest)?)
+        .map_err(|error| StageError::wrong_version(format!("an artifact of another version: {error}")))
+}

@@ -1,0 +1,31 @@
+//! What this process has cost so far.
+
+use std::{fs, time::Instant};
+
+use crds::contract::Usage;
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike,
+};
+
+/// Time since `begun`, processor time and peak memory of this process.
+pub(crate) fn measure(begun: Instant, device: &str) -> Usage {
+    Usage {
+        seconds: begun.elapsed().as_secs_f64(),
+        cpu_seconds: cpu_seconds(),
+        peak_memory_bytes: peak_memory_bytes().unwrap_or(0),
+        device: device.into(),
+    }
+}
+
+fn cpu_seconds() -> f64 {
+    getrusage(UsageWho::RUSAGE_SELF)
+        .map_or(0.0, |usage| (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+/// Linux's high-water mark. `getrusage` has one too, but a child inherits its parent's there.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
