@@ -16,6 +16,14 @@ use verifier::graph::AxisGroup;
 /// values at or below half of it.
 pub const ABSENT: f64 = -1e6;
 
+/// Most elements of a tensor. An importer refuses a layer that computes more.
+pub const MAX_ELEMENTS: usize = 1 << 28;
+
+/// Elements of a tensor of this shape; `usize::MAX` if they are more.
+pub fn elements(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
+}
+
 /// Index of a node, which is also the value that it computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value(pub usize);
@@ -233,7 +241,7 @@ impl Graph {
     fn push(&mut self, shape: Vec<usize>, kind: Kind, op: Op) -> Value {
         let inputs = op.inputs();
         let node = Node { layer: self.layer.clone(), shape, kind, op };
-        let foldable = !matches!(node.op, Op::Input(_) | Op::Constant(_));
+        let foldable = !matches!(node.op, Op::Input(_) | Op::Constant(_)) && elements(&node.shape) <= MAX_ELEMENTS;
         let constants: Option<Vec<&[f64]>> = inputs.iter().map(|&v| self.as_constant(v)).collect();
         let node = match constants {
             Some(operands) if foldable => {

@@ -5,7 +5,7 @@ mod ops;
 pub mod proto;
 mod tensor;
 
-use crate::float::{Graph, Value};
+use crate::float::{Graph, MAX_ELEMENTS, Value, elements};
 use crate::{ImportError, ImportOptions};
 use context::Context;
 use prost::Message;
@@ -80,9 +80,15 @@ fn graph(proto: &GraphProto, opset: i64, options: &ImportOptions) -> Result<Grap
         if inputs.first().copied().flatten().is_some_and(|v| graph.shape(v).contains(&0)) && !takes_empty(operator) {
             return Err(ImportError::unsupported(&graph.layer, operator, "it reads an empty tensor".into()));
         }
+        let known = graph.nodes.len();
         let mut context = Context::new(&mut graph, opset, node, inputs);
         let results = ops::import(&mut context)?;
         context.finish()?;
+        if let Some(large) = graph.nodes[known..].iter().find(|n| elements(&n.shape) > MAX_ELEMENTS) {
+            let reason =
+                format!("it computes a tensor of shape {:?}; at most {MAX_ELEMENTS} elements fit", large.shape);
+            return Err(ImportError::unsupported(name, operator, reason));
+        }
         for (index, output) in node.output.iter().enumerate().filter(|(_, o)| !o.is_empty()) {
             let value = results.get(index).ok_or_else(|| {
                 ImportError::unsupported(name, operator, format!("output {index} ('{output}') is not computed"))
@@ -135,8 +141,8 @@ fn input_type(
         }
         shape.push(length as usize);
     }
-    if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_none_or(|n| n > 1 << 32) {
-        return Err(invalid(format!("shape {shape:?} is too large")));
+    if elements(&shape) > MAX_ELEMENTS {
+        return Err(invalid(format!("shape {shape:?} has more than {MAX_ELEMENTS} elements")));
     }
     Ok((shape, kind))
 }
