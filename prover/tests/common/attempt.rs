@@ -26,19 +26,18 @@ pub struct Attempt {
 impl Attempt {
     /// A proof of the values that the network has.
     pub fn of(net: &Net, cuts: &[usize]) -> Self {
-        Self::with_key(net, net.key(cuts))
+        Self::with(net, net.key(cuts), net.values.clone())
     }
 
-    /// The network's graph, with the values of a run in which one element is another, and all else follows from it.
-    pub fn lying(build: impl Fn(Net) -> Net, cuts: &[usize], lie: Lie) -> Self {
-        let key = build(Net::default()).key(cuts);
-        Self::with_key(&build(Net { lie: Some(lie), ..Net::default() }), key)
+    /// The values of a run in which one element is another, and all else follows from it.
+    pub fn lying(net: &Net, cuts: &[usize], lie: Lie) -> Self {
+        Self::with(net, net.key(cuts), net.lying(lie))
     }
 
-    fn with_key(net: &Net, key: ModelKey) -> Self {
-        let values = vec![net.values.clone(); key.plan().subgraphs.len()];
-        let mut attempt =
-            Self { key, statement: net.statement(), boundary: net.values.clone(), values, witnesses: Vec::new() };
+    fn with(net: &Net, key: ModelKey, values: Values) -> Self {
+        let statement = net.statement_of(&values);
+        let each = vec![values.clone(); key.plan().subgraphs.len()];
+        let mut attempt = Self { key, statement, boundary: values, values: each, witnesses: Vec::new() };
         attempt.fill();
         attempt
     }

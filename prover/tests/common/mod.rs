@@ -2,9 +2,11 @@
 #![allow(dead_code)]
 
 pub mod attempt;
+mod interpreter;
 pub mod nets;
 pub mod verdict;
 
+use interpreter::interpret;
 use kernels::{Cpu, Ints};
 use prover::{Boundary, Values, Weights};
 use verifier::graph::*;
@@ -12,13 +14,11 @@ use verifier::key::{ModelKey, Partition, Security};
 use verifier::statement::Statement;
 
 /// Builds a graph node by node and runs it at once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Net {
     pub graph: Graph,
     pub weights: Weights,
     pub values: Values,
-    /// What is added to an element of a computed tensor; all that is computed from it follows.
-    pub lie: Option<Lie>,
 }
 
 /// `delta` is added to an element of a tensor.
@@ -30,18 +30,47 @@ pub struct Lie {
 }
 
 impl Net {
-    fn tensor(&mut self, name: &str, shape: &[usize], source: Source, mut values: Vec<i64>) -> TensorId {
+    fn tensor(&mut self, name: &str, shape: &[usize], source: Source, values: Vec<i64>) -> TensorId {
+        let id = self.declare(name, shape, source);
+        self.define(id, values);
+        id
+    }
+
+    fn declare(&mut self, name: &str, shape: &[usize], source: Source) -> TensorId {
         let id = TensorId(self.graph.tensors.len() as u32);
-        if let Some(lie) = self.lie.filter(|lie| lie.tensor == id) {
-            values[lie.element] += lie.delta;
-        }
-        let (lo, hi) = (values.iter().min().unwrap(), values.iter().max().unwrap());
+        let name = format!("{name}{}", id.0);
+        self.graph.tensors.push(Tensor { name, shape: shape.to_vec(), lo: 0, hi: 0, source });
+        self.values.push(None);
+        id
+    }
+
+    fn define(&mut self, id: TensorId, values: Vec<i64>) {
+        let (lo, hi) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
         // Wider than the values seen, as an interval analysis would give.
         let slack = (hi - lo) / 2 + 3;
-        let name = format!("{name}{}", id.0);
-        self.graph.tensors.push(Tensor { name, shape: shape.to_vec(), lo: lo - slack, hi: hi + slack, source });
-        self.values.push(Some(Ints::from(values)));
-        id
+        self.within(id, lo - slack, hi + slack);
+        self.values[id.index()] = Some(Ints::from(values));
+    }
+
+    /// Adds a node that computes a tensor of this shape, and its values.
+    fn compute(&mut self, name: &str, shape: &[usize], op: impl FnOnce(TensorId) -> Op) -> TensorId {
+        let output = self.declare(name, shape, Source::Node(self.graph.nodes.len() as u32));
+        let op = op(output);
+        let values = interpret(&self.graph, &op, &self.values);
+        self.define(output, values);
+        self.graph.nodes.push(Node { name: name.into(), op });
+        output
+    }
+
+    /// The values of a run in which one element is another, and all else follows from it.
+    pub fn lying(&self, lie: Lie) -> Values {
+        let mut values = self.values.clone();
+        attempt::edit(values[lie.tensor.index()].as_mut().unwrap(), lie.element, |x| x + lie.delta);
+        for node in &self.graph.nodes {
+            let Some(output) = node.op.output().filter(|&output| output != lie.tensor) else { continue };
+            values[output.index()] = Some(Ints::from(interpret(&self.graph, &node.op, &values)));
+        }
+        values
     }
 
     pub fn input(&mut self, shape: &[usize], values: Vec<i64>) -> TensorId {
@@ -70,137 +99,37 @@ impl Net {
         (tensor.lo, tensor.hi) = (lo, hi);
     }
 
-    fn node(&mut self, name: &str, op: Op) {
-        self.graph.nodes.push(Node { name: name.into(), op });
-    }
-
-    fn next_source(&self) -> Source {
-        Source::Node(self.graph.nodes.len() as u32)
-    }
-
-    /// `spec`: terms of (coefficient, operands with labels as letters), and the output's letters.
+    /// Terms of (coefficient, operands with labels as letters), and the output's letters.
     pub fn einsum(&mut self, terms: &[(i64, &[(TensorId, &str)])], out: &str) -> TensorId {
         let label = |c: char| c as u8 - b'a';
         let mut dims = vec![1usize; 8];
-        for (_, operands) in terms {
-            for (t, labels) in *operands {
-                labels.chars().zip(self.shape(*t)).for_each(|(c, d)| dims[label(c) as usize] = d);
-            }
-        }
-        let out_labels: Vec<u8> = out.chars().map(label).collect();
-        let joint: usize = dims.iter().product();
-        let out_shape: Vec<usize> = out_labels.iter().map(|&l| dims[l as usize]).collect();
-        let mut values = vec![0i64; out_shape.iter().product()];
-        let digits = |flat: usize| -> Vec<usize> {
-            let mut rest = flat;
-            let mut digits = vec![0; 8];
-            for l in (0..8).rev() {
-                digits[l] = rest % dims[l];
-                rest /= dims[l];
-            }
-            digits
+        let operand = |&(tensor, labels): &(TensorId, &str)| {
+            let labels: Vec<u8> = labels.chars().map(label).collect();
+            labels.iter().zip(self.shape(tensor)).for_each(|(&l, d)| dims[l as usize] = d);
+            Operand { tensor, labels }
         };
-        let flat =
-            |digits: &[usize], labels: &[u8]| labels.iter().fold(0, |f, &l| f * dims[l as usize] + digits[l as usize]);
-        for (coefficient, operands) in terms {
-            let operands: Vec<(Vec<i64>, Vec<u8>)> =
-                operands.iter().map(|(t, labels)| (self.get(*t), labels.chars().map(label).collect())).collect();
-            for i in 0..joint {
-                let d = digits(i);
-                // Labels of neither the term nor the output count once.
-                let idle = (0..8u8).any(|l| {
-                    d[l as usize] > 0 && !out_labels.contains(&l) && !operands.iter().any(|(_, ls)| ls.contains(&l))
-                });
-                if !idle {
-                    let product: i64 = operands.iter().map(|(v, ls)| v[flat(&d, ls)]).product();
-                    values[flat(&d, &out_labels)] += coefficient * product;
-                }
-            }
+        let mut operand = operand;
+        let terms = terms.iter().map(|&(coefficient, operands)| {
+            let operands = operands.iter().map(&mut operand).collect();
+            Term { coefficient, operands }
+        });
+        let terms = terms.collect();
+        self.contract(dims, out.chars().map(label).collect(), terms)
+    }
+
+    /// As [`Net::einsum`], with labels as numbers.
+    pub fn contract(&mut self, dims: Vec<usize>, out_labels: Vec<u8>, terms: Vec<Term>) -> TensorId {
+        let shape: Vec<usize> = out_labels.iter().map(|&l| dims[l as usize]).collect();
+        self.compute("einsum", &shape, |output| Op::Einsum(Einsum { dims, out_labels, terms, output }))
+    }
+
+    pub fn lookup(&mut self, lookup: Lookup, output: bool) -> Option<TensorId> {
+        if output {
+            let shape = self.shape(lookup.input);
+            return Some(self.compute("lookup", &shape, |id| Op::Lookup(Lookup { output: Some(id), ..lookup })));
         }
-        let output = self.tensor("einsum", &out_shape, self.next_source(), values);
-        let terms = terms
-            .iter()
-            .map(|(coefficient, operands)| Term {
-                coefficient: *coefficient,
-                operands: operands
-                    .iter()
-                    .map(|(tensor, labels)| Operand { tensor: *tensor, labels: labels.chars().map(label).collect() })
-                    .collect(),
-            })
-            .collect();
-        self.node("einsum", Op::Einsum(Einsum { dims, out_labels, terms, output }));
-        output
-    }
-
-    pub fn lookup(&mut self, mut l: Lookup, output: bool) -> Option<TensorId> {
-        let table = l.table.map(|t| self.get(t));
-        let values: Vec<i64> = self
-            .get(l.input)
-            .into_iter()
-            .map(|x| {
-                let h = (x * l.multiplier + l.add) >> l.shift;
-                let c = h.clamp(l.lo, l.lo + (1 << l.bits) - 1);
-                table.as_ref().map_or(c, |t| t[(c - l.lo) as usize])
-            })
-            .collect();
-        let shape = self.shape(l.input);
-        l.output = output.then(|| self.tensor("lookup", &shape, self.next_source(), values));
-        self.node("lookup", Op::Lookup(l.clone()));
-        l.output
-    }
-
-    pub fn view(&mut self, input: TensorId, shape: &[usize], groups: Vec<AxisGroup>) -> TensorId {
-        let from = self.shape(input);
-        let source = self.get(input);
-        let len: usize = shape.iter().product();
-        let maps: Vec<_> = groups.iter().map(|g| g.indices(&from, shape)).collect();
-        let mut values = vec![0; len];
-        for (flat, value) in values.iter_mut().enumerate() {
-            let mut digits = vec![0; shape.len()];
-            let mut rest = flat;
-            for a in (0..shape.len()).rev() {
-                digits[a] = rest % shape[a];
-                rest /= shape[a];
-            }
-            let mut at = vec![0; from.len()];
-            let mut inside = true;
-            for (group, map) in groups.iter().zip(&maps) {
-                let o = group.output_axes.iter().fold(0, |f, &a| f * shape[a] + digits[a]);
-                match map[o] {
-                    None => inside = false,
-                    Some(mut i) => {
-                        for &a in group.input_axes.iter().rev() {
-                            at[a] = i % from[a];
-                            i /= from[a];
-                        }
-                    }
-                }
-            }
-            if inside {
-                *value = source[at.iter().zip(&from).fold(0, |f, (&i, &d)| f * d + i)];
-            }
-        }
-        let output = self.tensor("view", shape, self.next_source(), values);
-        self.node("view", Op::View(View { input, output, groups }));
-        output
-    }
-
-    pub fn advice_max(&mut self, input: TensorId) -> TensorId {
-        let mut shape = self.shape(input);
-        let n = shape.pop().unwrap();
-        let values = self.get(input).chunks(n).map(|row| *row.iter().max().unwrap()).collect();
-        let output = self.tensor("max", &shape, self.next_source(), values);
-        self.node("max", Op::Advice(Advice { rule: AdviceRule::Max { input }, output }));
-        output
-    }
-
-    /// `floor(numerator / denominator)`, without the assertions that leave one value.
-    pub fn divide(&mut self, numerator: TensorId, denominator: TensorId) -> TensorId {
-        let shape = self.shape(denominator);
-        let values = self.get(numerator).iter().zip(self.get(denominator)).map(|(n, d)| n.div_euclid(d)).collect();
-        let output = self.tensor("quotient", &shape, self.next_source(), values);
-        self.node("quotient", Op::Advice(Advice { rule: AdviceRule::FloorDiv { numerator, denominator }, output }));
-        output
+        self.graph.nodes.push(Node { name: "lookup".into(), op: Op::Lookup(Lookup { output: None, ..lookup }) });
+        None
     }
 
     pub fn assert_range(&mut self, input: TensorId, lo: i64, bits: u32) {
@@ -208,12 +137,36 @@ impl Net {
         self.lookup(Lookup { below, above, ..requant(input, 0, lo, bits) }, false);
     }
 
+    pub fn view(&mut self, input: TensorId, shape: &[usize], groups: Vec<AxisGroup>) -> TensorId {
+        self.compute("view", shape, |output| Op::View(View { input, output, groups }))
+    }
+
+    /// The maximum over the last axis, without the assertions that leave one value.
+    pub fn advice_max(&mut self, input: TensorId) -> TensorId {
+        let mut shape = self.shape(input);
+        shape.pop();
+        self.compute("max", &shape, |output| Op::Advice(Advice { rule: AdviceRule::Max { input }, output }))
+    }
+
+    /// `floor(numerator / denominator)`, without the assertions that leave one value.
+    pub fn advice_quotient(&mut self, numerator: TensorId, denominator: TensorId) -> TensorId {
+        let shape = self.shape(denominator);
+        let rule = AdviceRule::FloorDiv { numerator, denominator };
+        self.compute("quotient", &shape, |output| Op::Advice(Advice { rule, output }))
+    }
+
     pub fn output(&mut self, tensor: TensorId) {
         self.graph.outputs.push(Port { tensor, exponent: 0 });
     }
 
     pub fn statement(&self) -> Statement {
-        let ports = |ports: &[Port]| ports.iter().map(|p| self.get(p.tensor)).collect();
+        self.statement_of(&self.values)
+    }
+
+    /// What a run with these values says.
+    pub fn statement_of(&self, values: &Values) -> Statement {
+        let ports =
+            |ports: &[Port]| ports.iter().map(|p| values[p.tensor.index()].as_ref().unwrap().to_vec()).collect();
         Statement { inputs: ports(&self.graph.inputs), outputs: ports(&self.graph.outputs) }
     }
 

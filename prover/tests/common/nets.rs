@@ -1,11 +1,12 @@
-//! The networks of the tests. A function of a net adds its nodes to it; tensors are numbered in the order of the comments.
+//! The networks of the tests. Tensors are numbered in the order that the comments give.
 
 use super::{Net, axis, numbers, requant};
 use verifier::graph::*;
 
 /// `y = clamp(round(x w / 2^9), -128, 127)`, elementwise. Elements 1 and 2 saturate. Limbs of 6 bits: remainder 6 + 3, value
 /// 6 + 2, excess 6 + 6. Tensors: x, w, product, y.
-pub fn requantised(mut net: Net) -> Net {
+pub fn requantised() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[5], vec![7000, 1_000_000, -1_000_000, 3000, -5130]);
     let w = net.weight(&[5], vec![1; 5]);
     let product = net.einsum(&[(1, &[(x, "a"), (w, "a")])], "a");
@@ -16,7 +17,8 @@ pub fn requantised(mut net: Net) -> Net {
 }
 
 /// Two functions that saturate. Tensors: x, u, f, g, f(x), g(u).
-pub fn functions(mut net: Net) -> Net {
+pub fn functions() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[6], vec![3, -8, 7, -30, 30, 0]);
     let u = net.input(&[6], vec![5, 7, -8, 41, -41, 2]);
     let f = net.weight(&[16], (0..16).map(|i| i * i).collect());
@@ -29,7 +31,8 @@ pub fn functions(mut net: Net) -> Net {
 }
 
 /// The maximum of each row, pinned down. Tensors: x, w, product, maximum, gap, differs, attained.
-pub fn maximum(mut net: Net) -> Net {
+pub fn maximum() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[2, 5], vec![3, 9, -4, 9, 1, -7, -3, -5, -6, -4]);
     let w = net.weight(&[], vec![2]);
     let product = net.einsum(&[(1, &[(x, "ab"), (w, "")])], "ab");
@@ -44,11 +47,12 @@ pub fn maximum(mut net: Net) -> Net {
 
 /// `q = floor(n / d)`: `0 <= n - q d` and `0 <= d - 1 - (n - q d)`; with `bounded`, `0 <= q < 2^10`.
 /// Tensors: n, d, q, remainder, rest, and zeros for an output.
-pub fn division(mut net: Net, bounded: bool) -> Net {
+pub fn division(bounded: bool) -> Net {
+    let mut net = Net::default();
     let n = net.input(&[3], vec![1000, 12, 700]);
     let d = net.input(&[3], vec![7, 5, 64]);
     net.within(d, 1, 100);
-    let q = net.divide(n, d);
+    let q = net.advice_quotient(n, d);
     if bounded {
         net.assert_range(q, 0, 10);
     }
@@ -62,7 +66,8 @@ pub fn division(mut net: Net, bounded: bool) -> Net {
 }
 
 /// Two dense layers with a requantisation between. Tensors: x, v, w, hidden, small, out.
-pub fn layers(mut net: Net) -> Net {
+pub fn layers() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[3, 4], numbers(12, 5, 20));
     let v = net.weight(&[4, 5], numbers(20, 6, 20));
     let w = net.weight(&[5, 2], numbers(10, 7, 20));
@@ -74,7 +79,8 @@ pub fn layers(mut net: Net) -> Net {
 }
 
 /// A virtual tensor that a lookup and an einsum read. Tensors: x, w, product, y, z.
-pub fn shared(mut net: Net) -> Net {
+pub fn shared() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[7], numbers(7, 8, 200));
     let w = net.weight(&[], vec![3]);
     let product = net.einsum(&[(1, &[(x, "a"), (w, "")])], "a");
@@ -86,7 +92,8 @@ pub fn shared(mut net: Net) -> Net {
 }
 
 /// Every third element, backwards, between zeros. Tensors: x, w, product, moved, out.
-pub fn moved(mut net: Net) -> Net {
+pub fn moved() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[7], numbers(7, 9, 50));
     let w = net.weight(&[], vec![3]);
     let product = net.einsum(&[(1, &[(x, "a"), (w, "")])], "a");
@@ -98,7 +105,8 @@ pub fn moved(mut net: Net) -> Net {
 }
 
 /// A sum of two products. Tensors: x, v, w, z.
-pub fn two_terms(mut net: Net) -> Net {
+pub fn two_terms() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[3], numbers(3, 10, 50));
     let v = net.weight(&[3, 4], numbers(12, 11, 50));
     let w = net.weight(&[3, 4], numbers(12, 12, 50));
@@ -108,7 +116,8 @@ pub fn two_terms(mut net: Net) -> Net {
 }
 
 /// Weights, witness and boundary too large to be sent in the clear. Tensors: x, w, product, small, out.
-pub fn large(mut net: Net) -> Net {
+pub fn large() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[6, 5], numbers(30, 13, 100));
     let w = net.weight(&[5, 840], numbers(4200, 14, 100));
     let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");

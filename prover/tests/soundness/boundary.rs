@@ -1,8 +1,8 @@
 //! Lies about tensors that cross from one subgraph to another.
 
+use crate::common::Lie;
 use crate::common::attempt::Attempt;
 use crate::common::nets::{large, layers};
-use crate::common::{Lie, Net};
 use verifier::graph::TensorId;
 
 /// A cut after the dense layer (the boundary is virtual), and one after the requantisation (it is a lookup's output).
@@ -12,8 +12,8 @@ const OPENING: &str = "boundary: the claimed value of tensor 0 is not the opened
 #[test]
 fn the_honest_prover_is_accepted() {
     for (cut, _) in CUTS {
-        Attempt::of(&layers(Net::default()), &[cut]).accepted();
-        Attempt::of(&large(Net::default()), &[cut]).accepted();
+        Attempt::of(&layers(), &[cut]).accepted();
+        Attempt::of(&large(), &[cut]).accepted();
     }
 }
 
@@ -22,8 +22,8 @@ fn a_boundary_that_is_not_what_the_producer_computed_is_rejected() {
     for (cut, tensor) in CUTS {
         // Commitment and consumer agree, the producer computed something else.
         let lie = Lie { tensor, element: 4, delta: 1 };
-        let mut attempt = Attempt::lying(layers, &[cut], lie);
-        attempt.values[0] = layers(Net::default()).values;
+        let mut attempt = Attempt::lying(&layers(), &[cut], lie);
+        attempt.values[0] = layers().values;
         attempt.fill();
         attempt.rejected(OPENING);
     }
@@ -33,8 +33,8 @@ fn a_boundary_that_is_not_what_the_producer_computed_is_rejected() {
 fn a_consumer_of_other_values_than_the_committed_is_rejected() {
     for (cut, tensor) in CUTS {
         let lie = Lie { tensor, element: 4, delta: 1 };
-        let mut attempt = Attempt::lying(layers, &[cut], lie);
-        let honest = layers(Net::default()).values;
+        let mut attempt = Attempt::lying(&layers(), &[cut], lie);
+        let honest = layers().values;
         attempt.values[0].clone_from(&honest);
         attempt.boundary = honest;
         attempt.fill();
@@ -45,17 +45,17 @@ fn a_consumer_of_other_values_than_the_committed_is_rejected() {
 #[test]
 fn a_producer_that_computed_wrongly_is_rejected() {
     let lie = |tensor| Lie { tensor, element: 4, delta: 1 };
-    let attempt = Attempt::lying(layers, &[1], lie(TensorId(3)));
+    let attempt = Attempt::lying(&layers(), &[1], lie(TensorId(3)));
     attempt.rejected("subgraph 0: einsum 'einsum3': the product of the operands does not hold");
-    let attempt = Attempt::lying(layers, &[2], lie(TensorId(4)));
+    let attempt = Attempt::lying(&layers(), &[2], lie(TensorId(4)));
     attempt.rejected("subgraph 0: einsum 'einsum3': the product of the operands does not hold");
 }
 
 #[test]
 fn a_boundary_under_a_large_commitment_is_bound() {
     let (cut, tensor) = CUTS[1];
-    let mut attempt = Attempt::lying(large, &[cut], Lie { tensor: TensorId(3), element: 4, delta: 1 });
-    attempt.values[0] = large(Net::default()).values;
+    let mut attempt = Attempt::lying(&large(), &[cut], Lie { tensor: TensorId(3), element: 4, delta: 1 });
+    attempt.values[0] = large().values;
     attempt.fill();
     let _ = tensor;
     attempt.rejected(OPENING);

@@ -1,8 +1,8 @@
 //! Lies about lookups: rounding, quotient, saturation, function, limbs, multiplicities.
 
+use crate::common::Lie;
 use crate::common::attempt::{Attempt, edit};
 use crate::common::nets::{functions, requantised};
-use crate::common::{Lie, Net};
 use kernels::Ints;
 use prover::LookupColumns;
 use verifier::graph::TensorId;
@@ -12,7 +12,7 @@ const SUM: &str = "subgraph 0: the lookup argument: the sum of all lookups does 
 
 /// The network `requantised` with the columns of one element as given, the output made to fit, and rows counted anew.
 fn columns(element: usize, output: i64, lie: impl Fn(&mut LookupColumns)) -> Attempt {
-    let mut attempt = Attempt::of(&requantised(Net::default()), &[]);
+    let mut attempt = Attempt::of(&requantised(), &[]);
     lie(&mut attempt.witnesses[0].lookups[0]);
     attempt.set(0, Y, element, output);
     attempt.statement.outputs[0][element] = output;
@@ -27,14 +27,14 @@ fn put(column: &mut Ints, element: usize, value: i64) {
 #[test]
 fn the_honest_prover_is_accepted() {
     columns(0, 14, |_| ()).accepted();
-    Attempt::of(&functions(Net::default()), &[]).accepted();
+    Attempt::of(&functions(), &[]).accepted();
 }
 
 #[test]
 fn a_wrong_quotient_is_rejected() {
     for delta in [-1, 1, 5] {
         for element in [0, 3, 4] {
-            let attempt = Attempt::lying(requantised, &[], Lie { tensor: Y, element, delta });
+            let attempt = Attempt::lying(&requantised(), &[], Lie { tensor: Y, element, delta });
             attempt.rejected("subgraph 0: einsum 'einsum2': the product of the operands does not hold");
         }
     }
@@ -128,14 +128,14 @@ fn a_wrong_edge_is_rejected() {
 #[test]
 fn a_wrong_function_value_is_rejected() {
     for (tensor, element) in [(TensorId(4), 0), (TensorId(4), 3), (TensorId(5), 5)] {
-        Attempt::lying(functions, &[], Lie { tensor, element, delta: 1 }).rejected(SUM);
+        Attempt::lying(&functions(), &[], Lie { tensor, element, delta: 1 }).rejected(SUM);
     }
 }
 
 #[test]
 fn a_function_value_of_another_place_is_rejected() {
     // f(3) = 121 looked up at the place of f(2) = 100: the input does not fit.
-    let mut attempt = Attempt::of(&functions(Net::default()), &[]);
+    let mut attempt = Attempt::of(&functions(), &[]);
     edit(&mut attempt.witnesses[0].lookups[0].value[0], 0, |v| v - 1);
     attempt.set(0, TensorId(4), 0, 100);
     attempt.statement.outputs[0][0] = 100;
@@ -146,7 +146,7 @@ fn a_function_value_of_another_place_is_rejected() {
 #[test]
 fn the_value_of_another_table_is_rejected() {
     // Element 0 of f(x) is g(x), and counted in g.
-    let mut attempt = Attempt::of(&functions(Net::default()), &[]);
+    let mut attempt = Attempt::of(&functions(), &[]);
     let place = 3 + 8;
     let value = 100 - place as i64;
     attempt.set(0, TensorId(4), 0, value);
@@ -162,7 +162,7 @@ fn the_value_of_another_table_is_rejected() {
 #[test]
 fn an_altered_table_is_rejected() {
     // The table itself says what the lie needs: it is not the table that the key commits to.
-    let mut attempt = Attempt::of(&functions(Net::default()), &[]);
+    let mut attempt = Attempt::of(&functions(), &[]);
     attempt.set(0, TensorId(2), 11, 77);
     attempt.set(0, TensorId(4), 0, 77);
     attempt.statement.outputs[0][0] = 77;
@@ -171,11 +171,11 @@ fn an_altered_table_is_rejected() {
 
 #[test]
 fn wrong_multiplicities_are_rejected() {
-    let honest = Attempt::of(&functions(Net::default()), &[]);
+    let honest = Attempt::of(&functions(), &[]);
     let tables = honest.key.plan().subgraphs[0].tables.clone();
     for (place, table) in tables.iter().enumerate() {
         for (row, delta) in [(0, 1), (3, -1), (5, 1 << 61), (5, -1 << 61)] {
-            let mut attempt = Attempt::of(&functions(Net::default()), &[]);
+            let mut attempt = Attempt::of(&functions(), &[]);
             edit(&mut attempt.witnesses[0].multiplicities[place], row, |m| m + delta);
             attempt.rejected(SUM);
             // The total is right: another row is short. Rows without excess repeat.
@@ -193,7 +193,7 @@ fn a_multiplicity_is_one_modulo_the_characteristic() {
     const P: i128 = (1 << 64) - (1 << 32) + 1;
     let low = i64::MIN + 7;
     for multiplicity in [low, i64::try_from(i128::from(low) + P).unwrap()] {
-        let mut attempt = Attempt::of(&functions(Net::default()), &[]);
+        let mut attempt = Attempt::of(&functions(), &[]);
         edit(&mut attempt.witnesses[0].multiplicities[0], 0, |_| multiplicity);
         attempt.rejected(SUM);
     }
