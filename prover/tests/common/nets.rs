@@ -16,6 +16,16 @@ pub fn requantised() -> Net {
     net
 }
 
+/// `y = floor(x / 2^6)`, no more: two limbs of 6 bits for each of four elements. Tensors: x, y.
+pub fn plain() -> Net {
+    let mut net = Net::default();
+    let x = net.input(&[4], vec![100, 4000, 1, 777]);
+    net.within(x, 0, 4095);
+    let y = net.lookup(Lookup { add: 0, ..requant(x, 6, 0, 6) }, true).unwrap();
+    net.output(y);
+    net
+}
+
 /// Two functions that saturate. Tensors: x, u, f, g, f(x), g(u).
 pub fn functions() -> Net {
     let mut net = Net::default();
@@ -119,7 +129,7 @@ pub fn two_terms() -> Net {
 pub fn large() -> Net {
     let mut net = Net::default();
     let x = net.input(&[6, 5], numbers(30, 13, 100));
-    let w = net.weight(&[5, 840], numbers(4200, 14, 100));
+    let w = net.weight(&[5, 3400], numbers(17_000, 14, 100));
     let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
     let small = net.lookup(requant(product, 8, -100, 8), true).unwrap();
     let out = net.einsum(&[(1, &[(small, "ac")])], "a");

@@ -6,5 +6,7 @@ mod common;
 
 mod advice;
 mod boundary;
+mod fiat_shamir;
 mod linear;
 mod lookup;
+mod protocol;
