@@ -21,8 +21,8 @@ const ROOT_STEP: u32 = 4;
 const ROOT: u32 = 28;
 
 impl Lowering<'_> {
-    /// `1 / x = floor(2^t / d) * 2^(e - t)` for `x = d * 2^-e`. The divisor saturates at a quarter of the least
-    /// calibrated magnitude, so that the quotient has a bound.
+    /// `1 / x = floor(2^t / d) * 2^(e - t)` for `x = d * 2^-e`. So that the quotient has a bound, the divisor saturates at
+    /// a quarter of the least calibrated magnitude, or at 1 (which the sum of a softmax never goes below).
     pub(super) fn reciprocal(&mut self, x: Value) -> Result<Quantised, ImportError> {
         let range = self.ranges[x.0];
         if range.min <= 0.0 && range.max >= 0.0 {
@@ -39,7 +39,7 @@ impl Lowering<'_> {
             raw.tensor = self.builder.linear("negated", 0, &[(-1, raw.tensor)])?;
         }
         let exponent = exponent_for(greatest, DIVISOR_BITS, true).min(raw.exponent);
-        let lo = ((least / 4.0 * 2f64.powi(exponent)).floor() as i64).max(1);
+        let lo = (((least / 4.0).min(1.0) * 2f64.powi(exponent)).floor() as i64).max(1);
         let divisor = self.clamped(raw, exponent, lo, DIVISOR_BITS)?;
         let t = QUOTIENT_BITS + bits_for(i128::from(lo));
         let numerator = Term { coefficient: 1 << t, operands: Vec::new() };

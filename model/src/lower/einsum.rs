@@ -20,7 +20,9 @@ struct Plan {
 }
 
 /// Factors of a product this narrow need no rounding.
-const FACTOR_BITS: u32 = 24;
+const FACTOR_BITS: u32 = 22;
+/// Bits of a factor that there is one of for each row.
+const ROW_BITS: u32 = 22;
 /// Digits of a term beyond those of a rounded sum that coarsening keeps.
 const SPARE_DIGITS: i32 = 12;
 /// Coarsest plan.
@@ -178,6 +180,8 @@ impl Lowering<'_> {
         for (value, labels) in &summand.dynamic {
             let quantised = if plan.wide_summands && (alone || self.is_factor(*value)?) {
                 self.raw(*value)?
+            } else if plan.wide_summands && matches!(self.float.node(*value).op, Op::Reciprocal(_) | Op::Rsqrt(_)) {
+                self.row_factor(*value)?
             } else {
                 self.narrow(*value, plan.activation_bits)?
             };
@@ -222,12 +226,24 @@ impl Lowering<'_> {
         Ok((coarse.exponent, IntegerTerm { coefficient: 1, operands }))
     }
 
-    /// Whether a value can be multiplied as it was computed: it is narrow enough, or one per row and worth its bits.
+    /// Whether a value can be multiplied as it was computed.
     fn is_factor(&mut self, value: Value) -> Result<bool, Overflow> {
         let raw = self.raw(value)?;
+        Ok(self.fits(raw.tensor, FACTOR_BITS))
+    }
+
+    /// A reciprocal, of which there is one for a row: it keeps more bits than an activation, and never saturates.
+    fn row_factor(&mut self, value: Value) -> Result<Quantised, Overflow> {
+        if let Some(&rounded) = self.narrowed.get(&(value, ROW_BITS)) {
+            return Ok(rounded);
+        }
+        let raw = self.raw(value)?;
         let (lo, hi) = self.builder.interval(raw.tensor);
-        let bits = bits_for(i128::from(hi) - i128::from(lo) + 1);
-        Ok(bits <= FACTOR_BITS || matches!(self.float.node(value).op, Op::Reciprocal(_) | Op::Rsqrt(_)))
+        let shift = bits_for(i128::from(hi) - i128::from(lo) + 1).saturating_sub(ROW_BITS);
+        let exponent = raw.exponent - shift as i32;
+        let rounded = self.clamped(raw, exponent, lo >> shift, ROW_BITS + 1)?;
+        self.narrowed.insert((value, ROW_BITS), rounded);
+        Ok(rounded)
     }
 }
 
