@@ -9,6 +9,8 @@ use verifier::graph::{
     View,
 };
 
+/// Largest constant that is compared with others.
+const SHARED: usize = 1 << 17;
 /// Every magnitude stays below this.
 pub const LIMIT: i128 = 1 << 62;
 
@@ -73,7 +75,6 @@ pub struct Builder {
     pub layer: String,
     names: HashMap<String, usize>,
     constants: HashMap<(Vec<usize>, Vec<i64>), TensorId>,
-    values: HashMap<TensorId, Vec<i64>>,
 }
 
 impl Builder {
@@ -120,19 +121,17 @@ impl Builder {
         self.tensor("", shape, (range.0.into(), range.1.into()), Source::Input)
     }
 
-    /// A constant; equal constants are one tensor.
+    /// A constant; equal ones of up to [`SHARED`] elements are one tensor.
     pub fn constant(&mut self, what: &str, shape: Vec<usize>, values: Vec<i64>) -> Result<TensorId, Overflow> {
-        let key = (shape, values);
-        if let Some(&id) = self.constants.get(&key) {
+        let key = (values.len() <= SHARED).then(|| (shape.clone(), values.clone()));
+        if let Some(&id) = key.as_ref().and_then(|key| self.constants.get(key)) {
             return Ok(id);
         }
-        let (shape, values) = key.clone();
         let lo = values.iter().copied().min().unwrap_or(0);
         let hi = values.iter().copied().max().unwrap_or(0);
         let id = self.tensor(what, shape, (lo.into(), hi.into()), Source::Weight)?;
-        self.constants.insert(key, id);
-        self.weights.insert(id, Ints::from(values.clone()));
-        self.values.insert(id, values);
+        self.constants.extend(key.map(|key| (key, id)));
+        self.weights.insert(id, Ints::from(values));
         Ok(id)
     }
 
@@ -140,13 +139,16 @@ impl Builder {
     pub fn contraction(&self, dims: &[usize], out: &[u8], terms: &[Term]) -> Option<Interval> {
         let mut total = (0, 0);
         for term in terms {
+            let constants = term.operands.iter().map(|operand| self.weights.get(&operand.tensor).map(Ints::to_vec));
+            let constants: Vec<Option<Vec<i64>>> = constants.collect();
             let factors: Vec<Factor<'_>> = term
                 .operands
                 .iter()
-                .map(|operand| Factor {
+                .zip(&constants)
+                .map(|(operand, constant)| Factor {
                     operand,
                     tensor: self.graph.tensor(operand.tensor),
-                    constant: self.values.get(&operand.tensor).map(Vec::as_slice),
+                    constant: constant.as_deref(),
                 })
                 .collect();
             total = interval::sum(total, interval::term(dims, out, term.coefficient, &factors)?);
@@ -237,7 +239,8 @@ impl Builder {
             Some(table) => {
                 let first = (low - i128::from(domain.lo)) as usize;
                 let last = (high - i128::from(domain.lo)) as usize;
-                let reachable = &self.values[&table][first..=last];
+                let values = self.weights[&table].to_vec();
+                let reachable = values.get(first..=last).unwrap_or_default();
                 let lo = reachable.iter().copied().min().unwrap_or(0);
                 let hi = reachable.iter().copied().max().unwrap_or(0);
                 (lo.into(), hi.into())

@@ -74,8 +74,9 @@ impl Lowering<'_> {
         let (least, greatest) = self.builder.interval(divisor);
         let top = self.builder.interval(numerator).1 / least;
         let rule = AdviceRule::FloorDiv { numerator, denominator: divisor };
-        let quotient = self.builder.advice("quotient", dims.clone(), (0, top), rule)?;
-        self.builder.assert_range(quotient, 0, bits_for(i128::from(top) + 1));
+        let bits = bits_for(i128::from(top) + 1).max(1);
+        let quotient = self.builder.advice("quotient", dims.clone(), (0, (1 << bits) - 1), rule)?;
+        self.builder.assert_range(quotient, 0, bits);
         let operand = |tensor| Operand { tensor, labels: labels.clone() };
         let scalar = self.builder.shape(numerator).is_empty();
         let numerator = Operand { tensor: numerator, labels: if scalar { vec![] } else { labels.clone() } };
@@ -144,13 +145,13 @@ impl Lowering<'_> {
     fn root(&mut self, w: TensorId) -> Result<TensorId, Overflow> {
         // The bounds of r, and of both differences: each is below (2 r + 1) w <= 2^29 sqrt(w) + w < 2^41.
         const LEAST: i64 = 127_100;
-        const GREATEST: i64 = 1 << 19;
+        const RANGE_BITS: u32 = 19;
         const DIFFERENCE_BITS: u32 = 41;
         let dims = self.builder.shape(w);
         let labels: Vec<u8> = (0..dims.len() as u8).collect();
         let rule = AdviceRule::Rsqrt { input: w, exponent: 2 * ROOT };
-        let r = self.builder.advice("root", dims.clone(), (LEAST, GREATEST), rule)?;
-        self.builder.assert_range(r, LEAST, 19);
+        let r = self.builder.advice("root", dims.clone(), (LEAST, LEAST + (1 << RANGE_BITS) - 1), rule)?;
+        self.builder.assert_range(r, LEAST, RANGE_BITS);
         let term = |coefficient, factors: &[TensorId]| Term {
             coefficient,
             operands: factors.iter().map(|&tensor| Operand { tensor, labels: labels.clone() }).collect(),
