@@ -2,6 +2,7 @@
 //! code, over another library's field arithmetic. It reads the same key and the same proof as `verifier`, shares no code
 //! with it, and must give the same verdict. Slow: sums run over every index, nothing has a closed form.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod claims;
 mod commitment;
