@@ -11,7 +11,8 @@ use verifier::proof::Proof;
 use verifier::weight_layout;
 
 /// Weights large enough for two rounds of folding. Tensors: x, w, product, small, out.
-fn wide(mut net: Net) -> Net {
+fn wide() -> Net {
+    let mut net = Net::default();
     let x = net.input(&[2, 120], numbers(240, 15, 100));
     let w = net.weight(&[120, 700], numbers(84_000, 16, 100));
     let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
@@ -23,7 +24,7 @@ fn wide(mut net: Net) -> Net {
 
 /// Proofs with openings of every kind: in the clear, of one round and of two.
 fn jobs() -> [Job; 3] {
-    let jobs = [run(&convnet(), &[3, 9]), run(&large(Net::default()), &[1]), run(&wide(Net::default()), &[])];
+    let jobs = [run(&convnet(), &[3, 9]), run(&large(), &[1]), run(&wide(), &[])];
     let [_, one, two] = &jobs;
     let witness = Layout::new(&one.key.plan().subgraphs[1].column_shapes);
     assert_eq!(Schedule::new(witness.num_variables()).rounds.len(), 1);
@@ -38,13 +39,13 @@ fn rejected(job: &Job, proof: &[u8], what: &str) {
 
 #[test]
 fn valid_proofs_are_accepted_by_both() {
-    let nets = [requantised, functions, maximum, layers, shared, moved, two_terms, large, wide];
+    let nets = [requantised, functions, maximum, layers, plain, shared, moved, two_terms, large, wide];
     for (place, build) in nets.into_iter().enumerate() {
-        let job = run(&build(Net::default()), &[]);
+        let job = run(&build(), &[]);
         verify(&job.key, &job.proof).unwrap_or_else(|error| panic!("net {place}: {error}"));
     }
     for bounded in [false, true] {
-        let job = run(&division(Net::default(), bounded), &[]);
+        let job = run(&division(bounded), &[]);
         verify(&job.key, &job.proof).unwrap_or_else(|error| panic!("bounded {bounded}: {error}"));
     }
     for cuts in [vec![], vec![2], vec![3, 9], vec![1, 2, 4, 5, 8, 11]] {
@@ -108,7 +109,7 @@ fn exchanged_parts_are_rejected_by_both() {
 #[test]
 fn changed_keys_are_judged_alike() {
     let mut decoded = 0;
-    for (seed, job) in (1..).zip([run(&convnet(), &[3, 9]), run(&functions(Net::default()), &[1])]) {
+    for (seed, job) in (1..).zip([run(&convnet(), &[3, 9]), run(&functions(), &[1])]) {
         let bytes = job.key.to_bytes();
         assert_eq!(reference::Key::from_bytes(&bytes).unwrap().commitment, job.key.commitment());
         for place in 0..bytes.len() {

@@ -2,6 +2,7 @@
 
 use crate::common::attempt::{Attempt, assemble};
 use crate::common::nets::{layers, plain, requantised};
+use crate::common::verdict::verify;
 use crate::common::{Job, Net, run};
 use std::collections::BTreeSet;
 use verifier::argument::lookup::Challenges;
@@ -11,7 +12,7 @@ use verifier::graph::TensorId;
 use verifier::key::{ModelKey, Partition, Security};
 use verifier::proof::Proof;
 use verifier::transcript::{Digest, Reader, Transcript, Writer};
-use verifier::{VerifyError, verify, verify_subgraph};
+use verifier::{VerifyError, verify_subgraph};
 
 /// Words of a goldilocks element that are not below the modulus.
 const NOT_CANONICAL: [u64; 3] = [0xffff_ffff_0000_0001, 0xffff_ffff_0000_0002, u64::MAX];

@@ -3,6 +3,7 @@
 
 use crate::common::attempt::{Attempt, assemble, edit};
 use crate::common::nets::{plain, two_terms};
+use crate::common::verdict::verify;
 use kernels::{Cpu, Ints};
 use p3_field::{Field, PrimeCharacteristicRing};
 use prover::commitment::{commit, open};
@@ -15,7 +16,7 @@ use verifier::field::{K, k_from_i64};
 use verifier::graph::TensorId;
 use verifier::multilinear::{eq_table, evaluate};
 use verifier::transcript::{Transcript, Writer};
-use verifier::{opening_target, placed, verify};
+use verifier::{opening_target, placed};
 
 /// Sumcheck over arrays of `2^n` elements; returns the point and the arrays' values there.
 fn sumcheck(
@@ -123,7 +124,7 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
     leaf_lie(&mut trees, &challenges);
     let leaves = fractional_sum(&mut transcript, &trees);
 
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(graph, plan);
     let (shape, point) = (&graph.tensor(lookup.input).shape, &leaves[0].point[1..]);
     let at = |columns: &[Ints]| columns.iter().map(|c| evaluate(shape, &c.to_vec(), point)).collect::<Vec<K>>();
     let columns = Columns {
@@ -136,7 +137,7 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
     for part in [columns.output.as_slice(), &columns.remainder, &columns.value, &columns.edges, &columns.excess] {
         transcript.write_all(part);
     }
-    enter_columns(graph, plan, lookup_plan, lookup, &columns, point, &mut ledger).unwrap();
+    enter_columns(lookup_plan, lookup, &columns, point, &mut ledger).unwrap();
     for (place, leaf) in leaves.into_iter().skip(1).enumerate() {
         ledger.column(plan.multiplicity(place), leaf.point, -leaf.leaf.p).unwrap();
     }

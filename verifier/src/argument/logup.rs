@@ -72,7 +72,7 @@ pub fn verify(transcript: &mut Reader, variables: &[usize]) -> Result<Vec<LeafCl
             break;
         }
         let c = transcript.challenge();
-        transcript.charge("fractional sums", 2 * active.len() + 1);
+        transcript.charge("fractional sums", 2 * active.len() as u64 + 1);
         let claim = combine(active.iter().map(|&i| claims[i]), c);
         let reduced = sumcheck::verify(transcript, claim, depth, DEGREE)?;
         let mut halves = Vec::with_capacity(active.len());

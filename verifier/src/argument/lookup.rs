@@ -131,7 +131,7 @@ pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Reject
     let challenges = Challenges::draw(transcript);
     let lookup_variables = lookups.iter().map(|(p, l)| num_variables(&leaf_shape(graph, p, l)));
     let variables: Vec<usize> = lookup_variables.chain(plan.tables.iter().map(|t| num_variables(&t.shape()))).collect();
-    let leaves = variables.iter().map(|&v| 1usize << v).sum::<usize>();
+    let leaves = variables.iter().map(|&v| 1u64 << v).sum::<u64>();
     // As a polynomial in both challenges the cleared sum has this degree: a row has at most 4 entries.
     transcript.charge("lookups", leaves * 5);
     let mut leaves = logup::verify(transcript, &variables)?.into_iter();

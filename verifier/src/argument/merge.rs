@@ -27,7 +27,7 @@ pub fn verify(
         return Ok(claims.pop());
     }
     let c = transcript.challenge();
-    transcript.charge("merging of claims", claims.len());
+    transcript.charge("merging of claims", claims.len() as u64);
     let values: Vec<K> = claims.iter().map(|claim| claim.value).collect();
     let reduced = sumcheck::verify(transcript, horner(&values, c), num_variables(&tensor.shape), DEGREE)?;
     let value = transcript.read()?;

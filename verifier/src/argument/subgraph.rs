@@ -41,7 +41,7 @@ pub fn verify<'a>(transcript: &mut Reader, key: &'a ModelKey, subgraph: u32) -> 
     let mut definitions: Vec<(TensorId, PointValue)> = Vec::new();
     for &tensor in &plan.definitions {
         let point = transcript.challenges(num_variables(&graph.tensor(tensor).shape));
-        transcript.charge("definitions", point.len());
+        transcript.charge("definitions", point.len() as u64);
         let claim = PointValue { point, value: transcript.read()? };
         ledger.tensor(tensor, claim.point.clone(), claim.value)?;
         definitions.push((tensor, claim));

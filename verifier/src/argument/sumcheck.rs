@@ -24,7 +24,7 @@ pub struct Reduced {
 /// # Errors
 /// If the proof is too short or not canonical.
 pub fn verify(transcript: &mut Reader, claim: K, variables: usize, degree: usize) -> Result<Reduced, Rejection> {
-    transcript.charge("sumcheck", variables * degree);
+    transcript.charge("sumcheck", (variables * degree) as u64);
     let mut value = claim;
     let mut point = vec![K::ZERO; variables];
     for coordinate in point.iter_mut().rev() {

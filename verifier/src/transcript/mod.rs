@@ -172,8 +172,8 @@ impl<'a> Reader<'a> {
 
     /// Notes that a false claim passes this part of the argument with probability `degree / |K|` at most: the degree of a
     /// polynomial, non-zero for a false claim, that a challenge must be a root of.
-    pub fn charge(&mut self, name: &'static str, degree: usize) {
-        *self.charged.entry(name).or_default() += degree as u64;
+    pub fn charge(&mut self, name: &'static str, degree: u64) {
+        *self.charged.entry(name).or_default() += degree;
     }
 
     /// The sums of all charged degrees, by name.
