@@ -8,7 +8,7 @@ use verifier::key::{ModelKey, Partition, Security};
 use verifier::statement::Statement;
 
 const INPUTS: usize = 64;
-const OUTPUTS: usize = 65;
+const OUTPUTS: usize = 257;
 const X: TensorId = TensorId(0);
 const W: TensorId = TensorId(1);
 const H: TensorId = TensorId(2);
