@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn units_change_where_they_should() {
         assert_eq!((bytes(0), bytes(1023), bytes(1024)), ("0 B".into(), "1023 B".into(), "1.0 KiB".into()));
-        assert_eq!((bytes(1 << 20), bytes(3 << 40), bytes(1 << 60)), ("1.0 MiB".into(), "3.0 TiB".into(), "1048576.0 TiB".into()));
+        assert_eq!(
+            (bytes(1 << 20), bytes(3 << 40), bytes(1 << 60)),
+            ("1.0 MiB".into(), "3.0 TiB".into(), "1048576.0 TiB".into())
+        );
         assert_eq!((seconds(0.0012), seconds(0.5), seconds(61.0)), ("1.2 ms".into(), "0.50 s".into(), "61.0 s".into()));
     }
 }

@@ -51,7 +51,8 @@ fn accepted(key: &ModelKey, verified: &Verified, bytes: usize, seconds: f64) -> 
         ports.iter().zip(values).map(describe).collect::<String>()
     };
     format!(
-        "accepted in {} ({}, {} subgraphs)\n\nThe model {}\n{}{}\nFalse with a probability of at most 2^-{:.1}, the sum of\n{}\n",
+        "accepted in {} ({}, {} subgraphs)\n\nThe model {}\n{}{}\nWhile BLAKE3 behaves as a random oracle (a collision costs 2^128), false with a probability of at most 2^-{:.1}, \
+         the sum of\n{}\n",
         format::seconds(seconds),
         format::bytes(bytes as u64),
         key.partition().count,

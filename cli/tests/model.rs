@@ -10,7 +10,8 @@ use common::{events, example, proofmill, text};
 fn import_writes_a_key_that_inspect_reads_and_draws() {
     let directory = tempfile::tempdir().unwrap();
     let model = example("digits/digits.onnx");
-    let imported = proofmill(["model", "import", "--subgraphs", "3"]).arg(&model).arg("-o").arg(directory.path()).output();
+    let imported =
+        proofmill(["model", "import", "--subgraphs", "3"]).arg(&model).arg("-o").arg(directory.path()).output();
     let imported = imported.unwrap();
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     assert!(text(&imported.stdout).contains("warning: no calibration samples"));
@@ -31,11 +32,15 @@ fn import_writes_a_key_that_inspect_reads_and_draws() {
 #[test]
 fn bench_measures_every_stage() {
     let args = ["bench", "--json", "--security-bits", "100", "--subgraphs", "2", "--input"];
-    let bench = proofmill(args).arg(example("digits/digit-0-7.png")).arg(example("digits/digits.onnx")).output().unwrap();
+    let bench =
+        proofmill(args).arg(example("digits/digit-0-7.png")).arg(example("digits/digits.onnx")).output().unwrap();
     let report = &events(&bench)[0];
     for stage in ["setup", "execute", "prove", "aggregate"] {
         let cost = &report["stages"][stage];
-        assert!(cost["cpuSeconds"].as_f64().unwrap() > 0.0 && cost["peakMemoryBytes"].as_u64().unwrap() > 1 << 20, "{report}");
+        assert!(
+            cost["cpuSeconds"].as_f64().unwrap() > 0.0 && cost["peakMemoryBytes"].as_u64().unwrap() > 1 << 20,
+            "{report}"
+        );
     }
     assert!(report["verifySeconds"].as_f64().unwrap() > 0.0 && report["proofBytes"].as_u64().unwrap() > 0);
     assert_eq!(report["subgraphs"], 2);

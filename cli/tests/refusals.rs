@@ -59,7 +59,10 @@ fn other_files_are_no_proofs_keys_or_models() {
     };
     let image = image.as_os_str();
     assert!(fails(&["verify".as_ref(), image, "--model".as_ref(), image]).contains("not a model key"));
-    assert!(fails(&["verify".as_ref(), image, "--model".as_ref(), "absent.key".as_ref()]).contains("cannot read absent.key"));
+    assert!(
+        fails(&["verify".as_ref(), image, "--model".as_ref(), "absent.key".as_ref()])
+            .contains("cannot read absent.key")
+    );
     assert!(fails(&["model".as_ref(), "inspect".as_ref(), image]).contains("not a model key"));
     assert!(fails(&["run".as_ref(), image]).contains("cannot read"));
 }

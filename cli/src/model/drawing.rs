@@ -177,14 +177,15 @@ fn shorten(label: &str) -> String {
 /// Text for XML, without the characters that XML has no way to write.
 fn escape(text: &str) -> String {
     let allowed = text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'));
-    allowed.map(|c| match c {
-        '&' => "&amp;".into(),
-        '<' => "&lt;".into(),
-        '>' => "&gt;".into(),
-        '"' => "&quot;".into(),
-        c => c.to_string(),
-    })
-    .collect()
+    allowed
+        .map(|c| match c {
+            '&' => "&amp;".into(),
+            '<' => "&lt;".into(),
+            '>' => "&gt;".into(),
+            '"' => "&quot;".into(),
+            c => c.to_string(),
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -56,7 +56,11 @@ fn summary(key: &ModelKey) -> String {
         for port in ports {
             let tensor = graph.tensor(port.tensor);
             let (shape, bits) = (shape(tensor), bits(tensor));
-            let _ = writeln!(text, "{title:<11}{} ({shape}), {bits} bits, real = integer * 2^{}", tensor.name, -port.exponent);
+            let _ = writeln!(
+                text,
+                "{title:<11}{} ({shape}), {bits} bits, real = integer * 2^{}",
+                tensor.name, -port.exponent
+            );
         }
     }
     text
@@ -65,7 +69,8 @@ fn summary(key: &ModelKey) -> String {
 /// A row for each node: the accumulator is what an einsum computes before it is requantised.
 fn nodes(key: &ModelKey) -> String {
     let graph = key.graph();
-    let mut text = format!("\n{:>5} {:>8} {:<7} {:<16} {:>5}  {}\n", "node", "subgraph", "kind", "shape", "bits", "layer");
+    let mut text =
+        format!("\n{:>5} {:>8} {:<7} {:<16} {:>5}  {}\n", "node", "subgraph", "kind", "shape", "bits", "layer");
     for (index, (node, subgraph)) in graph.nodes.iter().zip(&key.partition().subgraph_of_node).enumerate() {
         let output = node.op.output().map(|id| graph.tensor(id));
         let (shape, bits) = output.map_or(("assertion".into(), String::new()), |t| (shape(t), bits(t).to_string()));

@@ -119,7 +119,9 @@ fn judge(ended: &Ended) -> Result<ResultRecord, Failed> {
     let record = ResultRecord::from_json(&ended.record);
     let fail = |kind, message| Err(Failed { failure: TaskFailure { kind, message }, lost: None });
     match (FailureKind::of_exit_code(ended.code), record) {
-        (Ok(()), Ok(record)) if record.task == ended.task && matches!(record.outcome, Outcome::Done { .. }) => Ok(record),
+        (Ok(()), Ok(record)) if record.task == ended.task && matches!(record.outcome, Outcome::Done { .. }) => {
+            Ok(record)
+        }
         (Ok(()), Ok(_)) => fail(FailureKind::Retryable, "the worker's result record is about something else".into()),
         (Ok(()), Err(error)) => fail(FailureKind::Retryable, error.to_string()),
         (Err(kind), Ok(ResultRecord { outcome: Outcome::Failed { message, lost, .. }, .. })) => {
@@ -128,7 +130,8 @@ fn judge(ended: &Ended) -> Result<ResultRecord, Failed> {
         (Err(kind), _) => {
             let cause = ended.code.map_or("was killed".into(), |code| format!("ended with exit code {code}"));
             let log = String::from_utf8_lossy(&ended.log);
-            let last = log.lines().rev().find(|line| !line.trim().is_empty()).map_or(String::new(), |l| format!(": {l}"));
+            let last =
+                log.lines().rev().find(|line| !line.trim().is_empty()).map_or(String::new(), |l| format!(": {l}"));
             fail(kind, format!("the worker {cause}{last}"))
         }
     }

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn paths_and_urls_are_told_apart() {
-        for url in ["s3://bucket/key", "https://example.org/m.onnx", "file:///m.onnx", "file:/m.onnx", "artifact:00ff"] {
+        for url in ["s3://bucket/key", "https://example.org/m.onnx", "file:///m.onnx", "file:/m.onnx", "artifact:00ff"]
+        {
             assert!(is_url(url), "{url}");
         }
         for path in ["m.onnx", "/m.onnx", "../m.onnx", "file:m.onnx", "a:b/m.onnx", "C:/m.onnx", "dir:with/colon"] {

@@ -22,7 +22,8 @@ use progress::Progress;
 
 /// Runs a manifest to its proof.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let text = fs::read_to_string(&args.manifest).with_context(|| format!("cannot read {}", args.manifest.display()))?;
+    let text =
+        fs::read_to_string(&args.manifest).with_context(|| format!("cannot read {}", args.manifest.display()))?;
     let mut job = manifest::parse(&text).with_context(|| args.manifest.display().to_string())?;
     location::resolve(&mut job.spec, args.manifest.parent().unwrap_or(Path::new("")))?;
     prover_worker::check_device(job.spec.device).map_err(anyhow::Error::msg)?;
@@ -85,7 +86,9 @@ fn name(job: &ProofJob) -> Result<String> {
     let name = job.metadata.name.clone().context("metadata.name: missing")?;
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if name.is_empty() || !name.chars().all(is_plain) || name.starts_with(['.', '-']) {
-        bail!("metadata.name: {name:?} is not a name: use lower-case letters, digits, '-' and '.', a letter or digit first");
+        bail!(
+            "metadata.name: {name:?} is not a name: use lower-case letters, digits, '-' and '.', a letter or digit first"
+        );
     }
     Ok(name)
 }
