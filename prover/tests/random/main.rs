@@ -44,7 +44,7 @@ fn honest_proofs_are_accepted() {
         prop_assert!(verified.is_ok(), "cuts {cuts:?}: {}\n{:#?}", verified.unwrap_err(), net.graph.nodes);
         Ok(())
     };
-    runner(1000).run(&graphs, honest).unwrap();
+    runner(100).run(&graphs, honest).unwrap();
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn lies_are_rejected() {
         }
         Ok(())
     };
-    runner(1000).run(&graphs, lying).unwrap();
+    runner(100).run(&graphs, lying).unwrap();
 }
 
 /// Tensors that are public or committed whatever the cut.
