@@ -4,11 +4,12 @@
 mod common;
 
 use common::nets::{convnet, layers};
+use common::verdict::verify;
 use common::{Job, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use verifier::VerifyError;
 use verifier::key::ModelKey;
 use verifier::proof::Proof;
-use verifier::{VerifyError, verify};
 
 /// Decodes; a key that results is another, has one encoding, and accepts nothing. Whether there is one.
 fn probe(job: &Job, bytes: &[u8], what: &str) -> bool {
