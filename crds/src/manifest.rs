@@ -66,6 +66,10 @@ pub fn parse(text: &str) -> Result<ProofJob, ManifestError> {
         }
     }
     let job = deserialize(value)?;
+    // An API server would have made one up, or refused; the rules take it for granted.
+    if job.metadata.name.is_none() {
+        return Err(ManifestError::Type { path: "metadata.name".into(), message: "missing".into() });
+    }
     job.validate_cel().map_err(|errors| {
         let describe = |error: &kube::core::cel::ValidationError| match error.field_path.as_str() {
             "" => error.message.clone(),

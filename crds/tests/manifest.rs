@@ -25,6 +25,7 @@ fn bad_manifests_are_refused_by_field() {
         ("apiVersion: proofmill.dev/v1alpha1\nkind: Job", "kind is \"Job\"; expected ProofJob"),
         (&format!("{HEAD}specs: {{}}"), "specs: no such field"),
         (HEAD, "missing field `spec`"),
+        (&spec(good).replace("{name: digits}", "{}"), "metadata.name: missing"),
         (&spec("input: {url: i}"), "spec: missing field `model`"),
         (&spec("model: {sauce: m.onnx}, input: {url: i}"), "spec.model.sauce: no such field"),
         (&spec(&format!("{good}, paralelism: 2")), "spec.paralelism: no such field"),

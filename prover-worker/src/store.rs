@@ -198,12 +198,15 @@ impl Store {
         let (url, reason) = (self.url.clone(), error.to_string());
         let mut source: Option<&(dyn Error + 'static)> = Some(&error);
         while let Some(cause) = source {
-            if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =
-                cause.downcast_ref::<io::Error>().map(io::Error::kind)
-            {
+            let io_error = cause.downcast_ref::<io::Error>();
+            if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = io_error.map(io::Error::kind) {
                 return StoreError::Full { url, reason };
             }
-            source = cause.source();
+            // The source of an error that wraps another is the other's source: look inside first.
+            source = match io_error.and_then(io::Error::get_ref) {
+                Some(inner) => Some(inner),
+                None => cause.source(),
+            };
         }
         StoreError::Access { url, reason }
     }
