@@ -23,13 +23,13 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<10}{:>10}{:>10}{:>14}{:>14}{:>10}{:>12}{:>12}  same bytes",
+        "{:<10}{:>10}{:>10}{:>16}{:>14}{:>10}{:>12}{:>12}  same bytes",
         "elements", "commit", "open", "p3-whir commit", "p3-whir open", "verify", "opening", "elements/s"
     );
     for m in &measured {
         let time = |duration: Duration| format::seconds(duration.as_secs_f64());
         println!(
-            "{:<10}{:>10}{:>10}{:>14}{:>14}{:>10}{:>12}{:>12.2e}  {}",
+            "{:<10}{:>10}{:>10}{:>16}{:>14}{:>10}{:>12}{:>12.2e}  {}",
             format!("2^{}", m.num_variables),
             time(m.commit),
             time(m.open),

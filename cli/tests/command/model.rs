@@ -1,10 +1,8 @@
 //! `model` and `bench` on the example model.
 
-mod common;
-
 use std::fs;
 
-use common::{events, example, proofmill, text};
+use crate::common::{events, example, proofmill, text};
 
 #[test]
 fn import_writes_a_key_that_inspect_reads_and_draws() {

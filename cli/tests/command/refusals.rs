@@ -1,10 +1,8 @@
 //! Manifests, models and keys that are wrong, and what the user is told.
 
-mod common;
-
 use std::fs;
 
-use common::{Workplace, example, proofmill, text};
+use crate::common::{Workplace, example, proofmill, text};
 
 /// Runs a changed manifest, and gives the error.
 fn refusal(change: impl Fn(&str) -> String) -> String {

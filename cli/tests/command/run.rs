@@ -1,7 +1,5 @@
 //! `run` and `verify` end to end, and runs that are killed.
 
-mod common;
-
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -10,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Workplace, event, events, proofmill, text};
+use crate::common::{Workplace, event, events, proofmill, text};
 use serde_json::Value;
 
 const SUBGRAPHS: u32 = 3;

@@ -1,0 +1,6 @@
+//! The `proofmill` command as a user runs it.
+
+mod common;
+mod model;
+mod refusals;
+mod run;
