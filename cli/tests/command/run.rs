@@ -13,9 +13,31 @@ use serde_json::Value;
 
 const SUBGRAPHS: u32 = 3;
 
-fn kill(pid: impl ToString) {
+fn signal(name: &str, pid: impl ToString) {
     // It may have ended by itself meanwhile.
-    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+    let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status().unwrap();
+}
+
+/// Stops a worker in the middle of its work.
+fn catch_worker(run: &Child) -> String {
+    let mut caught = None;
+    assert!(
+        within_seconds(60, || {
+            caught = workers(run).into_iter().find(|pid| {
+                signal("-STOP", pid);
+                within_seconds(5, || state(pid) != Some('R') && state(pid) != Some('S')) && state(pid) == Some('T')
+            });
+            caught.is_some()
+        }),
+        "no worker to catch"
+    );
+    caught.unwrap()
+}
+
+/// What a process does: runs, sleeps, is stopped, is a zombie; nothing if there is none.
+fn state(pid: &str) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 fn workers(parent: &Child) -> Vec<String> {
@@ -23,12 +45,15 @@ fn workers(parent: &Child) -> Vec<String> {
     // A process's threads start workers too: each lists its own.
     let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return vec![] };
     let children = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    children.flat_map(|list| list.split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+    let children = children.flat_map(|list| list.split_whitespace().map(String::from).collect::<Vec<_>>());
+    // A child that is still a copy of its parent holds the parent up: stopping it would stop both.
+    let has_begun =
+        |pid: &String| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| text(&line).contains("\0worker\0"));
+    children.filter(has_begun).collect()
 }
 
-/// Whether a process exists and is no zombie.
 fn lives(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    state(pid).is_some_and(|state| state != 'Z')
 }
 
 fn within_seconds(seconds: u64, mut done: impl FnMut() -> bool) -> bool {
@@ -96,7 +121,7 @@ fn a_run_that_is_killed_anywhere_ends_in_the_same_proof() {
         // In the middle of the next task.
         assert!(within_seconds(60, || !workers(&run).is_empty()));
         let orphans = workers(&run);
-        kill(run.id());
+        signal("-KILL", run.id());
         run.wait().unwrap();
         assert!(within_seconds(20, || !orphans.iter().any(|pid| lives(pid))), "workers outlive the run");
     }
@@ -108,28 +133,20 @@ fn a_run_that_is_killed_anywhere_ends_in_the_same_proof() {
 #[test]
 fn killed_workers_are_started_again_until_the_retries_end() {
     let place = Workplace::new(1, "  retries: 3\n");
-    let mut run = place.run().stdout(Stdio::piped()).spawn().unwrap();
-    let mut reports = BufReader::new(run.stdout.take().unwrap()).lines();
-    let mut failed = 0;
-    while failed < 2 {
-        assert!(within_seconds(60, || !workers(&run).is_empty()));
-        workers(&run).iter().for_each(kill);
-        // A worker that was done before it was hit has finished; then the next one is hit.
-        let ended = |report: &Value| report["event"] == "failed" || report["event"] == "finished";
-        let mut parsed = reports.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-        let report = parsed.find(ended).expect("the job ends only after two workers were killed");
-        if report["event"] == "failed" {
-            assert_eq!(report["message"], "the worker was killed");
-            failed += 1;
-        }
+    let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..2 {
+        let worker = catch_worker(&run);
+        signal("-KILL", &worker);
+        assert!(within_seconds(20, || !lives(&worker)));
     }
-    let last = reports.last().unwrap().unwrap();
-    assert!(last.contains("\"event\":\"proof\"") && run.wait().unwrap().success(), "{last}");
+    let all = events(&run.wait_with_output().unwrap());
+    let failures = all.iter().filter(|event| event["event"] == "failed");
+    assert_eq!(failures.clone().count(), 2);
+    assert!(failures.clone().all(|event| event["message"] == "the worker was killed"));
 
     let place = Workplace::new(1, "  retries: 0\n");
     let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    assert!(within_seconds(60, || !workers(&run).is_empty()));
-    workers(&run).iter().for_each(kill);
+    signal("-KILL", catch_worker(&run));
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("digits: setup: the worker was killed (RetriesExhausted)"));
@@ -140,17 +157,8 @@ fn a_deadline_ends_a_job_and_its_workers() {
     // A stopped worker neither ends nor fails: only the clock can end this job.
     let place = Workplace::new(1, "  activeDeadlineSeconds: 1\n");
     let run = place.run().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stopped = vec![];
-    assert!(within_seconds(60, || {
-        stopped = workers(&run);
-        !stopped.is_empty()
-    }));
-    for pid in &stopped {
-        Command::new("kill").args(["-STOP", pid]).status().unwrap();
-    }
+    let worker = catch_worker(&run);
     let output = run.wait_with_output().unwrap();
-    for pid in &stopped {
-        kill(pid);
-    }
+    signal("-KILL", worker);
     assert!(text(&output.stderr).contains("DeadlineExceeded"), "{}", text(&output.stderr));
 }
