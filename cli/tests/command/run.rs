@@ -149,7 +149,7 @@ fn killed_workers_are_started_again_until_the_retries_end() {
     signal("-KILL", catch_worker(&run));
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("digits: setup: the worker was killed (RetriesExhausted)"));
+    assert!(text(&output.stderr).contains("the worker was killed (RetriesExhausted)"), "{}", text(&output.stderr));
 }
 
 #[test]
