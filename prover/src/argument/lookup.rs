@@ -11,7 +11,7 @@ use verifier::argument::Rejection;
 use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::LeafClaim;
 use verifier::argument::lookup::{Challenges, Columns, enter_columns, enter_input, leaf_shape, lookup_of, tag};
-use verifier::field::{K, k_from_i64};
+use verifier::field::K;
 use verifier::graph::Lookup;
 use verifier::multilinear::{axis_bits, ones, split_point};
 use verifier::plan::{LookupPlan, Table};
@@ -61,7 +61,7 @@ pub fn prove<D: Device>(
         }
         enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
         let one: K = split_point(shape, point).iter().zip(shape).map(|(p, &d)| ones(p, d)).product();
-        let element = columns.element(lookup, lookup_plan, k_from_i64, one);
+        let element = columns.element(lookup, lookup_plan, one);
         enter_input(lookup, point, element.scaled_input, ledger)?;
     }
     for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {

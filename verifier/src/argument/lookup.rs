@@ -10,12 +10,11 @@ use super::{Rejection, require};
 use crate::field::{K, horner, k_from_i64};
 use crate::graph::{Graph, Lookup, Op};
 use crate::multilinear::{axis_bits, eq_index, num_variables, ones, split_point};
-use crate::plan::{LookupPlan, Table};
+use crate::plan::{Limb, LookupPlan, Table};
 use crate::transcript::{Reader, Transcript};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::{Add, Mul, Sub};
 use p3_field::{Field, PrimeCharacteristicRing};
 
 /// Challenges of the argument, drawn after all columns are committed.
@@ -57,63 +56,56 @@ pub fn leaf_shape(graph: &Graph, plan: &LookupPlan, lookup: &Lookup) -> Vec<usiz
     core::iter::once(plan.leaves()).chain(graph.tensor(lookup.input).shape.iter().copied()).collect()
 }
 
-/// The columns of one element of a lookup, or their extensions at one point.
+/// Extensions of the columns of a lookup at one point.
 #[derive(Clone, Debug)]
-pub struct Columns<T> {
+pub struct Columns {
     /// The output, if the lookup has one.
-    pub output: Option<T>,
+    pub output: Option<K>,
     /// Limbs of the remainder.
-    pub remainder: Vec<T>,
+    pub remainder: Vec<K>,
     /// Limbs of the value that are columns.
-    pub value: Vec<T>,
+    pub value: Vec<K>,
     /// Edges of the limbs of the value.
-    pub edges: Vec<T>,
+    pub edges: Vec<K>,
     /// Limbs of the excess.
-    pub excess: Vec<T>,
+    pub excess: Vec<K>,
 }
 
-/// What an element of a lookup says: the rows that it looks up, and its input.
+/// What follows from the columns: the rows looked up, and the input.
 #[derive(Clone, Debug)]
-pub struct Element<T> {
+pub struct Element {
     /// For each leaf: the table's place and the row's entries after the tag.
-    pub rows: Vec<(usize, Vec<T>)>,
+    pub rows: Vec<(usize, Vec<K>)>,
     /// `input * multiplier`.
-    pub scaled_input: T,
+    pub scaled_input: K,
 }
 
-impl<T> Columns<T>
-where
-    T: Copy + Add<Output = T> + Sub<Output = T> + Mul<Output = T>,
-{
-    /// The rows and the input. All are linear in the columns; `constant` turns an integer into a value, and `one` is 1
-    /// or the extension of ones.
-    pub fn element(&self, lookup: &Lookup, plan: &LookupPlan, constant: impl Fn(i64) -> T, one: T) -> Element<T> {
-        let shifted = |x: T, offset: u32| x * constant(1 << offset);
-        let zero = constant(0);
+impl Columns {
+    /// The rows and the input, linear in the columns; `one` is the extension of ones.
+    pub fn element(&self, lookup: &Lookup, plan: &LookupPlan, one: K) -> Element {
+        let shifted = |x: K, offset: u32| x * k_from_i64(1 << offset);
+        let sum = |limbs: &[Limb], columns: &[K]| -> K {
+            limbs.iter().zip(columns).map(|(limb, &v)| shifted(v, limb.offset)).sum()
+        };
         let mut value = self.value.clone();
         if value.len() < plan.value.len() {
-            let above = plan.value[1..].iter().zip(&self.value);
-            let rest = above.fold(zero, |sum, (limb, &v)| sum + shifted(v, limb.offset));
-            let output = self.output.unwrap_or(zero);
-            value.insert(0, output - constant(lookup.lo) * one - rest);
+            let output = self.output.unwrap_or_default();
+            value.insert(0, output - k_from_i64(lookup.lo) * one - sum(&plan.value[1..], &self.value));
         }
-        let sum = |limbs: &[crate::plan::Limb], columns: &[T]| {
-            limbs.iter().zip(columns).fold(zero, |sum, (limb, &v)| sum + shifted(v, limb.offset))
-        };
-        let mut head = constant(lookup.lo) * one + sum(&plan.value, &value);
-        let mut rows: Vec<(usize, Vec<T>)> =
+        let mut head = k_from_i64(lookup.lo) * one + sum(&plan.value, &value);
+        let mut rows: Vec<(usize, Vec<K>)> =
             plan.remainder.iter().zip(&self.remainder).map(|(limb, &r)| (limb.table, alloc::vec![r])).collect();
         for (i, (limb, &v)) in plan.value.iter().zip(&value).enumerate() {
             let function = self.output.filter(|_| lookup.table.is_some());
             rows.push((limb.table, core::iter::once(v).chain(self.edges.get(i).copied()).chain(function).collect()));
         }
         if let Some(excess) = &plan.excess {
-            let edges = self.edges.iter().fold(zero, |sum, &e| sum + e);
-            head = head + sum(&excess.limbs, &self.excess);
+            let edges = self.edges.iter().copied().sum();
+            head += sum(&excess.limbs, &self.excess);
             rows.extend(excess.limbs.iter().zip(&self.excess).map(|(limb, &e)| (limb.table, alloc::vec![edges, e])));
         }
         let scaled_input =
-            shifted(head, lookup.shift) + sum(&plan.remainder, &self.remainder) - constant(lookup.add) * one;
+            shifted(head, lookup.shift) + sum(&plan.remainder, &self.remainder) - k_from_i64(lookup.add) * one;
         Element { rows, scaled_input }
     }
 }
@@ -161,7 +153,7 @@ fn verify_lookup(
 
     let columns = read_columns(transcript, lookup_plan, lookup)?;
     enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
-    let element = columns.element(lookup, lookup_plan, k_from_i64, one);
+    let element = columns.element(lookup, lookup_plan, one);
     let denominators = element.rows.iter().map(|(table, entries)| challenges.denominator(tag(*table), entries, one));
     let q: K = denominators.enumerate().map(|(i, d)| eq_index(which, i) * d).sum();
     require(leaf.leaf.q == q, name, "the rows looked up")?;
@@ -179,7 +171,7 @@ pub fn enter_input(lookup: &Lookup, point: &[K], scaled_input: K, ledger: &mut L
     ledger.tensor(lookup.input, point.to_vec(), scaled_input * inverse)
 }
 
-fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns<K>, Rejection> {
+fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns, Rejection> {
     let committed = plan.value.iter().filter(|l| l.column.is_some()).count();
     let excess = plan.excess.as_ref();
     Ok(Columns {
@@ -198,7 +190,7 @@ fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> 
 pub fn enter_columns(
     lookup_plan: &LookupPlan,
     lookup: &Lookup,
-    columns: &Columns<K>,
+    columns: &Columns,
     point: &[K],
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
