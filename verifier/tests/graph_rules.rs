@@ -230,7 +230,7 @@ fn einsums() {
 #[test]
 fn advice_of_every_rule() {
     advice("is not [2]", AdviceRule::Max { input: Z });
-    advice("is not [2]", AdviceRule::Max { input: MAX });
+    advice("is not [2]", AdviceRule::Max { input: TABLE });
     advice("shapes of numerator", AdviceRule::FloorDiv { numerator: Y, denominator: Y });
     advice("shapes of input and output differ", AdviceRule::Rsqrt { input: Y, exponent: 3 });
     // Shapes that fit, and a divisor that may be zero.

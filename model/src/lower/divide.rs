@@ -86,7 +86,7 @@ impl Lowering<'_> {
         ];
         let remainder = self.builder.einsum("remainder", dims, labels.clone(), terms)?;
         let rest = self.builder.linear("rest", -1, &[(1, divisor), (-1, remainder)])?;
-        let bits = bits_for(greatest.into());
+        let bits = bits_for(greatest.into()).max(1);
         self.builder.assert_range(remainder, 0, bits);
         self.builder.assert_range(rest, 0, bits);
         Ok(quotient)

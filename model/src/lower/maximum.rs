@@ -107,7 +107,7 @@ impl Lowering<'_> {
         let constant = Term { coefficient: n - 1, operands: Vec::new() };
         let terms = vec![constant, one(-1, differs, &labels)];
         let attained = self.builder.einsum("attained", shape, row.to_vec(), terms)?;
-        self.builder.assert_range(attained, 0, bits_for(i128::from(n)));
+        self.builder.assert_range(attained, 0, bits_for(i128::from(n)).max(1));
         Ok(max)
     }
 
