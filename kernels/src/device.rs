@@ -5,12 +5,32 @@
 
 use crate::Ints;
 use std::fmt::Debug;
-use verifier::commitment::Mmcs;
+use std::ops::Range;
+use verifier::commitment::TreeScheme;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
 
 /// Sibling digests that authenticate several leaves at once.
-pub type MultiProof = <Mmcs as p3_commit::Mmcs<F>>::MultiProof;
+pub type MultiProof = <TreeScheme as p3_commit::Mmcs<F>>::MultiProof;
+
+/// The indices `(first + i) * 2^log_stride`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strided {
+    /// Where they begin, in strides.
+    pub first: usize,
+    /// Logarithm of the distance.
+    pub log_stride: usize,
+}
+
+impl Strided {
+    /// All indices from 0.
+    pub const ALL: Self = Self { first: 0, log_stride: 0 };
+
+    /// The range of `count` of them, each with what lies before the next.
+    pub fn range(self, count: usize) -> Range<usize> {
+        self.first << self.log_stride..(self.first + count) << self.log_stride
+    }
+}
 
 /// Leaves of a tree and what ties them to its root.
 #[derive(Clone, Debug)]
@@ -88,8 +108,8 @@ pub trait Device: Sync {
     /// Opens leaves of a tree.
     fn open(&self, tree: &Self::Tree, leaves: &[usize]) -> Opened;
 
-    /// `out[j] = sum_i eq(point, i) * values[(first + i) * 2^log_width + j]`.
-    fn bind_rows(&self, values: &Self::Base, first: usize, point: &[K], log_width: usize) -> Vec<K>;
+    /// `out[j] = sum_i eq(point, i) * values[rows(i) * 2^log_width + j]`.
+    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Vec<K>;
 
     /// `out[i] = sum_j weights[j] * values[i * weights.len() + j]`.
     fn bind_columns(&self, values: &Self::Base, weights: &[K]) -> Self::Extension;
@@ -97,8 +117,11 @@ pub trait Device: Sync {
     /// `sum_i eq(point, i) * values[i]`.
     fn evaluate(&self, values: &Self::Extension, point: &[K]) -> K;
 
-    /// `out[first + i] += scale * eq(point, i)`.
-    fn add_eq(&self, out: &mut Self::Extension, first: usize, point: &[K], scale: K);
+    /// `out[places(i)] += scale * eq(point, i)`.
+    fn add_eq(&self, out: &mut Self::Extension, places: Strided, point: &[K], scale: K);
+
+    /// `out[places(i)] += values[i]`.
+    fn add_at(&self, out: &mut Self::Extension, places: Strided, values: &Self::Extension);
 
     /// `out[i] += sum_j scales[j] * g^(exponents[j] * i)`, `g` the generator of the subgroup of order `2^log_order >= out.len()`.
     fn add_powers(&self, out: &mut Self::Extension, log_order: usize, exponents: &[usize], scales: &[K]);

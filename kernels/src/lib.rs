@@ -5,5 +5,5 @@ mod device;
 mod ints;
 
 pub use cpu::Cpu;
-pub use device::{Affine, Device, Factor, Fractions, MultiProof, Opened};
+pub use device::{Affine, Device, Factor, Fractions, MultiProof, Opened, Strided};
 pub use ints::Ints;

@@ -1,7 +1,7 @@
 //! Aggregation: checks every subgraph's proof, discharges all claims on boundary tensors in one opening, writes one proof.
 
 use crate::Boundary;
-use crate::commitment::{OpenError, open};
+use crate::commitment::{Claimed, OpenError, open};
 use kernels::Device;
 use thiserror::Error;
 use verifier::argument::Rejection;
@@ -74,7 +74,8 @@ pub fn aggregate<D: Device>(
     begin_aggregate(&mut transcript, digest, boundary.root, &subgraphs);
     if let Some(root) = boundary.root {
         let committed = boundary.committed(device, key).filter(|c| c.root == root).ok_or(AggregateError::Boundary)?;
-        open(device, &committed, &boundary_layout(key), &claims, opening_target(key), &mut transcript)?;
+        let claimed = Claimed { committed: &committed, layout: &boundary_layout(key), claims: &claims };
+        open(device, &[claimed], opening_target(key), &mut transcript)?;
     }
     let opening = transcript.finish();
     Ok(Proof { model: key.commitment(), statement, boundary: boundary.root, subgraphs, opening }.to_bytes())

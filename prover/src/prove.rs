@@ -1,7 +1,7 @@
 //! Proving one subgraph: values, witness, argument, openings.
 
 use crate::argument::subgraph;
-use crate::commitment::{OpenError, commit, open};
+use crate::commitment::{Claimed, OpenError, commit, open};
 use crate::{Values, Witness};
 use kernels::{Device, Ints};
 use thiserror::Error;
@@ -74,16 +74,18 @@ pub fn prove_witness<D: Device>(
         .then(|| commit(device, &witness_layout, &witness.columns(plan, values)))
         .inspect(|c| transcript.write_digest(c.root));
     let ledger = subgraph::prove(device, &mut transcript, key, index, values, witness)?;
-    let target = opening_target(key);
-    if !plan.weights.is_empty() {
-        let layout = weight_layout(key, index);
-        let weights: Vec<Ints> = plan.weights.iter().filter_map(|t| values[t.index()].clone()).collect();
-        let committed = commit(device, &layout, &weights);
-        open(device, &committed, &layout, &placed(&ledger.weights), target, &mut transcript)?;
-    }
-    if let Some(committed) = committed {
-        open(device, &committed, &witness_layout, &placed(&ledger.witness), target, &mut transcript)?;
-    }
+    let (weight_claims, witness_claims) = (placed(&ledger.weights), placed(&ledger.witness));
+    let weight_layout = weight_layout(key, index);
+    let weights = (!plan.weights.is_empty()).then(|| {
+        let held: Vec<Ints> = plan.weights.iter().filter_map(|t| values[t.index()].clone()).collect();
+        commit(device, &weight_layout, &held)
+    });
+    let weights =
+        weights.as_ref().map(|committed| Claimed { committed, layout: &weight_layout, claims: &weight_claims });
+    let witness =
+        committed.as_ref().map(|committed| Claimed { committed, layout: &witness_layout, claims: &witness_claims });
+    let opened: Vec<_> = weights.into_iter().chain(witness).collect();
+    open(device, &opened, opening_target(key), &mut transcript)?;
     Ok(transcript.finish())
 }
 

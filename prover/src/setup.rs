@@ -83,14 +83,13 @@ fn check_weights(graph: &Graph, weights: &Weights) -> Result<(), SetupError> {
 
 fn check_security(key: &ModelKey) -> Result<(), SetupError> {
     let target = opening_target(key);
-    let reach = |place: String, layout: &Layout| {
-        opening_soundness(layout, 1, target)
-            .map_err(|e| SetupError::Security { place, problem: e.to_string() })
-            .map(drop)
+    let reach = |place: String, layouts: &[&Layout]| {
+        let sized: Vec<_> = layouts.iter().map(|&layout| (layout, 1)).collect();
+        opening_soundness(&sized, target).map_err(|e| SetupError::Security { place, problem: e.to_string() }).map(drop)
     };
     for (i, subgraph) in (0..).zip(&key.plan().subgraphs) {
-        reach(format!("weights of subgraph {i}"), &weight_layout(key, i))?;
-        reach(format!("witness of subgraph {i}"), &Layout::new(&subgraph.column_shapes))?;
+        let (weights, witness) = (weight_layout(key, i), Layout::new(&subgraph.column_shapes));
+        reach(format!("weights and witness of subgraph {i}"), &[&weights, &witness])?;
     }
-    reach("boundary".into(), &boundary_layout(key))
+    reach("boundary".into(), &[&boundary_layout(key)])
 }

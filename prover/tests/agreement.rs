@@ -4,23 +4,11 @@ mod common;
 
 use common::nets::*;
 use common::verdict::verify;
-use common::{Job, Net, numbers, requant, run};
-use verifier::commitment::Schedule;
+use common::{Job, numbers, run};
+use verifier::commitment::{Joint, Schedule};
 use verifier::key::ModelKey;
 use verifier::proof::Proof;
 use verifier::weight_layout;
-
-/// Weights large enough for two rounds of folding. Tensors: x, w, product, small, out.
-fn wide() -> Net {
-    let mut net = Net::default();
-    let x = net.input(&[2, 120], numbers(240, 15, 100));
-    let w = net.weight(&[120, 700], numbers(84_000, 16, 100));
-    let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
-    let small = net.lookup(requant(product, 8, -100, 8), true).unwrap();
-    let out = net.einsum(&[(1, &[(small, "ac")])], "a");
-    net.output(out);
-    net
-}
 
 /// Proofs with openings of every kind: in the clear, of one round and of two.
 fn jobs() -> [Job; 3] {
@@ -28,7 +16,7 @@ fn jobs() -> [Job; 3] {
     for (job, rounds) in jobs[1..].iter().zip(1..) {
         let weights = weight_layout(&job.key, 0);
         assert!(!weights.in_the_clear());
-        assert_eq!(Schedule::new(weights.num_variables()).rounds.len(), rounds);
+        assert_eq!(Schedule::new(&Joint::new(&[weights.num_variables()])).rounds.len(), rounds);
     }
     jobs
 }

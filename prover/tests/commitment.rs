@@ -1,10 +1,12 @@
-//! Commit, open, verify: layouts from one cell to some thousands, sent in the clear or opened, and what a false claim gets.
+//! Commit, open, verify: layouts from one cell to some thousands, sent in the clear or opened, alone or two together, and what
+//! a false claim gets.
 //! Openings are byte for byte those of `p3-whir`'s own prover.
 
 use kernels::{Cpu, Ints};
 use p3_field::PrimeCharacteristicRing;
-use prover::commitment::{commit, open, reference};
-use verifier::commitment::{Claim, Layout, OpeningError, Parameters, verify};
+use prover::commitment::{self, commit, open, reference};
+use std::sync::LazyLock;
+use verifier::commitment::{Claim, Claimed, Joint, Layout, OpeningError, Parameters, verify};
 use verifier::field::{F, K, from_i64, k_from_i64};
 use verifier::transcript::{Reader, Transcript, Writer};
 
@@ -39,48 +41,82 @@ fn cells(count: usize, seed: u64) -> Ints {
     Ints::from(values.collect::<Vec<_>>())
 }
 
-struct Case {
+/// Tensors under one root, and claims about them.
+#[derive(Clone)]
+struct Part {
     layout: Layout,
     tensors: Vec<Ints>,
     claims: Vec<Claim>,
-    proof: Vec<u8>,
     root: [u8; 32],
 }
 
-/// One claim per tensor, a second one on every other tensor, the first one twice.
-fn prove(shapes: &[Vec<usize>]) -> Case {
-    let layout = Layout::new(shapes);
-    let tensors: Vec<_> =
-        shapes.iter().enumerate().map(|(i, shape)| cells(shape.iter().product(), 7 + i as u64)).collect();
-    let committed = commit(&Cpu, &layout, &tensors);
-    let mut transcript = Writer::new("test");
-    transcript.write_digest(committed.root);
-    let mut claims = Vec::new();
-    for (tensor, shape) in shapes.iter().enumerate() {
-        for _ in 0..1 + tensor % 2 {
-            let point = transcript.challenges(layout.point_len(tensor));
-            let value = extension(shape, &tensors[tensor], &point);
-            claims.push(Claim { tensor, point, value });
-        }
-    }
-    claims.push(claims[0].clone());
-    open(&Cpu, &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
-    Case { layout, tensors, claims, proof: transcript.finish(), root: committed.root }
+struct Case {
+    parts: Vec<Part>,
+    proof: Vec<u8>,
 }
 
-/// Verifies with the claims' values as given.
-fn check(case: &Case, claims: &[Claim], proof: &[u8]) -> Result<(), OpeningError> {
-    let mut reader = Reader::new("test", proof);
-    let root = reader.read_digest()?;
-    for claim in &claims[..claims.len() - 1] {
-        let _ = reader.challenges(claim.point.len());
+/// The roots, then for each commitment one claim per tensor, a second one on every other tensor, the first one twice.
+fn prove(shapes: &[Vec<Vec<usize>>]) -> Case {
+    let mut transcript = Writer::new("test");
+    let commit = |(seed, shapes): (u64, &Vec<Vec<usize>>)| {
+        let layout = Layout::new(shapes);
+        let tensors: Vec<_> = (seed..).zip(shapes).map(|(seed, shape)| cells(shape.iter().product(), seed)).collect();
+        let committed = commit(&Cpu, &layout, &tensors);
+        (Part { layout, tensors, claims: Vec::new(), root: committed.root }, committed)
+    };
+    let (mut parts, committed): (Vec<_>, Vec<_>) = (7..).step_by(100).zip(shapes).map(commit).unzip();
+    parts.iter().for_each(|part| transcript.write_digest(part.root));
+    for (part, shapes) in parts.iter_mut().zip(shapes) {
+        for (tensor, shape) in shapes.iter().enumerate() {
+            for _ in 0..1 + tensor % 2 {
+                let point = transcript.challenges(part.layout.point_len(tensor));
+                let value = extension(shape, &part.tensors[tensor], &point);
+                part.claims.push(Claim { tensor, point, value });
+            }
+        }
+        part.claims.push(part.claims[0].clone());
     }
-    verify(&root, &case.layout, claims, TARGET, &mut reader)?;
+    let claimed: Vec<_> = parts
+        .iter()
+        .zip(&committed)
+        .map(|(Part { layout, claims, .. }, committed)| commitment::Claimed { committed, layout, claims })
+        .collect();
+    open(&Cpu, &claimed, TARGET, &mut transcript).unwrap();
+    Case { parts, proof: transcript.finish() }
+}
+
+/// Draws the points again.
+fn replay(parts: &[Part], transcript: &mut impl Transcript) {
+    for claim in parts.iter().flat_map(|part| &part.claims[..part.claims.len() - 1]) {
+        let _ = transcript.challenges(claim.point.len());
+    }
+}
+
+/// Verifies the claims as given.
+fn check(parts: &[Part], proof: &[u8]) -> Result<(), OpeningError> {
+    let mut reader = Reader::new("test", proof);
+    let roots = parts.iter().map(|_| reader.read_digest()).collect::<Result<Vec<_>, _>>()?;
+    replay(parts, &mut reader);
+    let claimed = parts.iter().zip(&roots).map(|(Part { layout, claims, .. }, root)| Claimed { root, layout, claims });
+    let claimed: Vec<_> = claimed.collect();
+    verify(&claimed, TARGET, &mut reader)?;
     Ok(reader.finish()?)
 }
 
-fn layouts() -> Vec<Vec<Vec<usize>>> {
-    vec![
+/// Every layout, proved.
+fn cases() -> &'static [(Vec<Vec<Vec<usize>>>, Case)] {
+    static CASES: LazyLock<Vec<(Vec<Vec<Vec<usize>>>, Case)>> = LazyLock::new(|| {
+        let prove = |shapes: Vec<Vec<Vec<usize>>>| {
+            let case = prove(&shapes);
+            (shapes, case)
+        };
+        layouts().into_iter().map(prove).collect()
+    });
+    &CASES
+}
+
+fn layouts() -> Vec<Vec<Vec<Vec<usize>>>> {
+    let single = [
         vec![vec![]],
         vec![vec![1]],
         vec![vec![1, 1, 3]],
@@ -89,97 +125,185 @@ fn layouts() -> Vec<Vec<Vec<usize>>> {
         vec![vec![768, 24], vec![24], vec![3, 3, 3, 3]],
         vec![vec![100, 130], vec![1], vec![17, 5], vec![64, 64]],
         vec![vec![9; 5], vec![1 << 14], vec![2]],
-    ]
+    ];
+    let large = || vec![vec![768, 24], vec![24], vec![3, 3, 3, 3], vec![]];
+    let [twice, wide] = [vec![vec![129, 256], vec![5, 3], vec![1]], vec![vec![600, 500], vec![7], vec![2, 2, 9]]];
+    // One in the clear, of equal size, smaller and larger by one and by many halvings.
+    let pairs = [
+        vec![vec![vec![25, 3], vec![7]], large()],
+        vec![large(), vec![vec![25, 3], vec![7]]],
+        vec![large(), vec![vec![100, 130], vec![1], vec![17, 5], vec![64, 64]]],
+        vec![large(), twice.clone()],
+        vec![twice, large()],
+        vec![wide.clone(), large()],
+        vec![large(), wide],
+    ];
+    single.into_iter().map(|shapes| vec![shapes]).chain(pairs).collect()
 }
 
 #[test]
 fn true_claims_are_accepted() {
-    for shapes in layouts() {
-        let case = prove(&shapes);
-        check(&case, &case.claims, &case.proof).unwrap_or_else(|error| panic!("{shapes:?}: {error}"));
-        assert_eq!(case.tensors.len(), shapes.len());
+    for (shapes, case) in cases() {
+        check(&case.parts, &case.proof).unwrap_or_else(|error| panic!("{shapes:?}: {error}"));
     }
 }
 
 #[test]
-fn false_values_are_rejected() {
-    for shapes in layouts() {
-        let case = prove(&shapes);
-        for index in 0..case.claims.len() {
-            let mut claims = case.claims.clone();
-            claims[index].value += K::ONE;
-            let error = check(&case, &claims, &case.proof).unwrap_err();
-            assert!(matches!(error, OpeningError::Value { tensor } if tensor == claims[index].tensor), "{error}");
+fn commitments_without_claims_are_not_opened() {
+    let [first, second] = [vec![vec![768, 24]], vec![vec![100, 200]]];
+    let case = prove(&[first, second]);
+    let mut transcript = Writer::new("test");
+    let committed = commit(&Cpu, &case.parts[1].layout, &case.parts[1].tensors);
+    case.parts.iter().for_each(|part| transcript.write_digest(part.root));
+    replay(&case.parts, &mut transcript);
+    let none = commit(&Cpu, &case.parts[0].layout, &case.parts[0].tensors);
+    let Part { layout, claims, .. } = &case.parts[1];
+    let claimed = [
+        commitment::Claimed { committed: &none, layout: &case.parts[0].layout, claims: &[] },
+        commitment::Claimed { committed: &committed, layout, claims },
+    ];
+    open(&Cpu, &claimed, TARGET, &mut transcript).unwrap();
+    let proof = transcript.finish();
+    assert!(proof.len() < case.proof.len());
+
+    let mut reader = Reader::new("test", &proof);
+    let roots = [reader.read_digest().unwrap(), reader.read_digest().unwrap()];
+    replay(&case.parts, &mut reader);
+    let claimed = [
+        Claimed { root: &roots[0], layout: &case.parts[0].layout, claims: &[] },
+        Claimed { root: &roots[1], layout, claims },
+    ];
+    verify(&claimed, TARGET, &mut reader).unwrap();
+    reader.finish().unwrap();
+    assert!(check(&case.parts, &proof).is_err(), "a claim on an unopened commitment is accepted");
+}
+
+#[test]
+fn claims_of_other_values_and_points_are_rejected() {
+    for (shapes, case) in cases() {
+        for part in 0..case.parts.len() {
+            for index in 0..case.parts[part].claims.len() {
+                let mut parts = case.parts.clone();
+                let claim = &mut parts[part].claims[index];
+                claim.value += K::ONE;
+                let false_tensor = claim.tensor;
+                let error = check(&parts, &case.proof).unwrap_err();
+                assert!(matches!(error, OpeningError::Value { tensor } if tensor == false_tensor), "{error}");
+
+                let mut parts = case.parts.clone();
+                if let Some(coordinate) = parts[part].claims[index].point.first_mut() {
+                    *coordinate += K::ONE;
+                    assert!(check(&parts, &case.proof).is_err(), "another point is accepted");
+                }
+            }
         }
     }
 }
 
 #[test]
-fn another_root_is_rejected() {
-    for shapes in layouts() {
-        let case = prove(&shapes);
-        let mut proof = case.proof.clone();
-        proof[3] ^= 1;
-        assert!(check(&case, &case.claims, &proof).is_err());
-        assert_eq!(case.root, case.proof[..32]);
+fn other_roots_are_rejected() {
+    for (shapes, case) in cases() {
+        for part in 0..shapes.len() {
+            let mut proof = case.proof.clone();
+            proof[32 * part + 3] ^= 1;
+            assert!(check(&case.parts, &proof).is_err());
+            assert_eq!(case.parts[part].root, case.proof[32 * part..][..32]);
+        }
+        if let [first, second] = case.parts.as_slice() {
+            let exchanged = [&second.root, &first.root[..], &case.proof[64..]].concat();
+            assert!(check(&case.parts, &exchanged).is_err());
+        }
     }
 }
 
 #[test]
 fn claims_that_do_not_fit_are_refused() {
-    let case = prove(&[vec![25, 3], vec![4]]);
-    let mut claims = case.claims.clone();
-    claims[0].tensor = 2;
-    assert!(matches!(check(&case, &claims, &case.proof), Err(OpeningError::NoSuchTensor { tensor: 2, tensors: 2 })));
-    let mut claims = case.claims.clone();
-    claims[1].point.pop();
-    assert!(matches!(check(&case, &claims, &case.proof), Err(OpeningError::PointLength { tensor: 1, .. })));
+    let case = prove(&[vec![vec![25, 3], vec![4]]]);
+    let mut parts = case.parts.clone();
+    parts[0].claims[0].tensor = 2;
+    assert!(matches!(check(&parts, &case.proof), Err(OpeningError::NoSuchTensor { tensor: 2, tensors: 2 })));
+    let mut parts = case.parts.clone();
+    parts[0].claims[1].point.pop();
+    assert!(matches!(check(&parts, &case.proof), Err(OpeningError::PointLength { tensor: 1, .. })));
+}
+
+/// The cells of the joint polynomial, by its definition.
+fn interleave(joint: &Joint, parts: &[&Part]) -> Vec<F> {
+    let (columns, width) = (1 << joint.log_columns(), 1 << joint.code().log_width);
+    let mut cells = vec![F::ZERO; 1 << joint.num_variables()];
+    for (number, (part, place)) in parts.iter().zip(joint.parts()).enumerate() {
+        let mut packed = vec![F::ZERO; 1 << part.layout.num_variables()];
+        for (index, tensor) in part.tensors.iter().enumerate() {
+            part.layout.pack(&mut packed, index, &tensor.to_vec(), from_i64);
+        }
+        for (row, values) in packed.chunks(columns).enumerate() {
+            cells[(row << place.log_stride) * width + number * columns..][..columns].copy_from_slice(values);
+        }
+    }
+    cells
 }
 
 #[test]
 fn openings_are_byte_for_byte_those_of_p3() {
-    for shapes in layouts() {
-        let case = prove(&shapes);
-        if case.layout.in_the_clear() {
-            continue;
+    let mut pairs = 0;
+    for (shapes, case) in cases() {
+        let parts: Vec<_> = case.parts.iter().filter(|part| !part.layout.in_the_clear()).collect();
+        let Some(joint) = Joint::of(parts.iter().map(|part| &part.layout)) else { continue };
+        pairs += usize::from(parts.len() == 2);
+        let mut points = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let opening = part.layout.opening(&part.claims).unwrap();
+            let packed = opening.points.iter().map(|(block, local)| part.layout.packed_point(*block, local));
+            points.extend(packed.map(|point| joint.point(number, &point)));
         }
-        let opening = case.layout.opening(&case.claims).unwrap();
-        let parameters = Parameters::new(case.layout.num_variables(), opening.points.len(), TARGET).unwrap();
-        let points: Vec<_> =
-            opening.points.iter().map(|(block, local)| case.layout.packed_point(*block, local)).collect();
-        let mut packed = vec![F::ZERO; 1 << case.layout.num_variables()];
-        for (index, tensor) in case.tensors.iter().enumerate() {
-            case.layout.pack(&mut packed, index, &tensor.to_vec(), from_i64);
-        }
-        let (root, data) = reference::commit(&packed, &parameters);
+        let parameters = Parameters::new(&joint, points.len(), TARGET).unwrap();
+        let (roots, data) = reference::commit(&interleave(&joint, &parts), &parameters);
+        assert_eq!(roots, parts.iter().map(|part| part.root).collect::<Vec<_>>(), "{shapes:?}");
+
         let mut transcript = Writer::new("test");
-        transcript.write_digest(root);
-        for claim in &case.claims[..case.claims.len() - 1] {
-            let _ = transcript.challenges(claim.point.len());
+        case.parts.iter().for_each(|part| transcript.write_digest(part.root));
+        replay(&case.parts, &mut transcript);
+        for part in case.parts.iter().filter(|part| part.layout.in_the_clear()) {
+            let mut cells = vec![0; part.layout.cells()];
+            for (index, tensor) in part.tensors.iter().enumerate() {
+                part.layout.pack(&mut cells, index, &tensor.to_vec(), |x| x);
+            }
+            transcript.write_message(&verifier::commitment::clear::encode(&cells));
         }
         let message = reference::open(data, &parameters, &points, &mut transcript);
         transcript.write_message(&message);
         assert!(transcript.finish() == case.proof, "{shapes:?}");
     }
+    assert_eq!(pairs, 5);
 }
 
 #[test]
 fn every_size_has_parameters_at_both_targets() {
-    for num_variables in 15..=30 {
+    let sizes = (15..=30).flat_map(|n| [vec![n], vec![n, n], vec![15, n]]);
+    for joint in sizes.map(|sizes| Joint::new(&sizes)) {
         for target in [102, 136] {
-            let parameters = Parameters::new(num_variables, 200, target).unwrap();
+            let parameters = Parameters::new(&joint, 200, target).unwrap();
             assert!(parameters.bits() >= f64::from(target));
         }
     }
-    assert!(Parameters::new(62, 1, 130).is_err());
-    assert!(Parameters::new(15, 1, 190).is_err());
+    assert!(Parameters::new(&Joint::new(&[62]), 1, 130).is_err());
+    assert!(Parameters::new(&Joint::new(&[15]), 1, 190).is_err());
 }
 
 #[test]
 fn the_bytes_of_an_opening_are_known() {
     // Another digest means another proof format: give it a new protocol version.
-    let case = prove(&[vec![100, 130], vec![1], vec![17, 5], vec![64, 64]]);
-    let digest = verifier::commitment::clear::digest(&case.proof);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "e1c1a4d3dabf0aa60b44371f8c33670f16544d1e9713e1001ca80a7835e63639");
+    let digest = |shapes: &[Vec<Vec<usize>>]| {
+        let digest = verifier::commitment::clear::digest(&prove(shapes).proof);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let shapes = vec![vec![100, 130], vec![1], vec![17, 5], vec![64, 64]];
+    assert_eq!(
+        digest(std::slice::from_ref(&shapes)),
+        "833e77c6930e4453bdcc67a3360a5ca626c70edac2f5b202c5242539bcfd82c9"
+    );
+    assert_eq!(
+        digest(&[shapes, vec![vec![768, 70]]]),
+        "99c9b30324c30644faadb2cc2bc8a04f15b9d88b24463214249b4c57f7bf1f0c"
+    );
 }

@@ -7,7 +7,7 @@ use crate::transcript::Digest;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x01";
+const MAGIC: &[u8; 8] = b"pm-prf\0\x02";
 
 /// A proof, taken apart but not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use crate::argument::ledger::PointValue;
 use crate::argument::{Rejection, require, subgraph};
-use crate::commitment::{self, Claim, Layout, OpeningError, ParametersError, opening_soundness};
+use crate::commitment::{self, Claim, Claimed, Layout, OpeningError, ParametersError, opening_soundness};
 use crate::graph::TensorId;
 use crate::key::ModelKey;
 use crate::multilinear::evaluate;
@@ -113,8 +113,8 @@ pub struct SubgraphClaims {
 
 /// Bits that each opening must reach, so that the union over the whole proof reaches the key's security.
 pub fn opening_target(key: &ModelKey) -> u32 {
-    // Two openings for each subgraph and one of the boundary; one bit more is left to the arguments.
-    let openings = 2 * key.plan().subgraphs.len() + 1;
+    // One opening for each subgraph and one of the boundary; one bit more is left to the arguments.
+    let openings = key.plan().subgraphs.len() + 1;
     key.security().bits() + openings.next_power_of_two().ilog2() + 1
 }
 
@@ -136,22 +136,22 @@ pub fn verify_subgraph(
     let ledger = subgraph::verify(&mut transcript, key, index)?;
 
     let target = opening_target(key);
-    let mut terms = Vec::new();
-    let mut candidates = 0.0;
-    let weights = (key.weight_root(index), weight_layout(key, index), &ledger.weights, "weights");
-    let witness = (witness_root, Layout::new(&plan.column_shapes), &ledger.witness, "witness");
-    for (root, layout, claims, name) in [weights, witness] {
-        let Some(root) = root else { continue };
-        let claims = placed(claims);
-        commitment::verify(&root, &layout, &claims, target, &mut transcript)?;
-        let points = layout.opening(&claims)?.points.len();
-        let (opening, log2_candidates) = opening_soundness(&layout, points, target)?;
-        terms.extend(opening.into_iter().map(|t| rename(t, &format!("subgraph {index}, {name}"))));
-        // The weights' root is the key's: it was made from one polynomial.
-        if name == "witness" {
-            candidates = log2_candidates;
-        }
-    }
+    let (weights, witness) = (placed(&ledger.weights), placed(&ledger.witness));
+    let (weight_layout, witness_layout) = (weight_layout(key, index), Layout::new(&plan.column_shapes));
+    let weights = key.weight_root(index).map(|root| (root, &weight_layout, weights));
+    let witness = witness_root.map(|root| (root, &witness_layout, witness));
+    let opened: Vec<_> = weights.iter().chain(&witness).collect();
+    let claimed = opened.iter().map(|(root, layout, claims)| Claimed { root, layout, claims });
+    commitment::verify(&claimed.collect::<Vec<_>>(), target, &mut transcript)?;
+
+    let points = |(_, layout, claims): &(Digest, &Layout, Vec<Claim>)| layout.opening(claims).map(|o| o.points.len());
+    let sized =
+        opened.iter().map(|opened| Ok((opened.1, points(opened)?))).collect::<Result<Vec<_>, OpeningError>>()?;
+    let (opening, log2_candidates) = opening_soundness(&sized, target)?;
+    let mut terms: Vec<_> = opening.into_iter().map(|t| rename(t, &format!("subgraph {index}"))).collect();
+    // The weights' root is the key's: it was made from one polynomial.
+    let ambiguous = witness.is_some_and(|(_, layout, claims)| !layout.in_the_clear() && !claims.is_empty());
+    let candidates = if ambiguous { log2_candidates } else { 0.0 };
     let charged = transcript.charged();
     transcript.finish()?;
     let boundary = boundary_candidates(key)?;
@@ -170,7 +170,7 @@ fn rename(mut term: ErrorTerm, place: &str) -> ErrorTerm {
 /// Logarithm of the number of boundary polynomials that its root may stand for while the subgraphs draw challenges.
 fn boundary_candidates(key: &ModelKey) -> Result<f64, ParametersError> {
     let layout = boundary_layout(key);
-    Ok(if key.plan().boundary.is_empty() { 0.0 } else { opening_soundness(&layout, 1, opening_target(key))?.1 })
+    Ok(if key.plan().boundary.is_empty() { 0.0 } else { opening_soundness(&[(&layout, 1)], opening_target(key))?.1 })
 }
 
 /// Layout of a subgraph's weights.
@@ -282,9 +282,10 @@ fn verify_boundary(
     let mut terms = Vec::new();
     if let Some(root) = &proof.boundary {
         let (layout, target) = (boundary_layout(key), opening_target(key));
-        commitment::verify(root, &layout, &claims, target, &mut transcript)?;
+        let claimed = Claimed { root, layout: &layout, claims: &claims };
+        commitment::verify(&[claimed], target, &mut transcript)?;
         let points = layout.opening(&claims)?.points.len();
-        let (opening, _) = opening_soundness(&layout, points, target)?;
+        let (opening, _) = opening_soundness(&[(&layout, points)], target)?;
         terms.extend(opening.into_iter().map(|t| rename(t, "boundary")));
     }
     transcript.finish()?;

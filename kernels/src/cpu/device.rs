@@ -8,8 +8,9 @@ use super::product::{fold_rows, product_round, product_total};
 use super::quadratic::{fold, round};
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
-use crate::device::{Affine, Device, Factor, Fractions, Opened};
+use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
 use p3_field::PrimeCharacteristicRing;
+use std::ops::Range;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
 
@@ -50,9 +51,9 @@ impl Device for Cpu {
         open_rows(tree, leaves)
     }
 
-    fn bind_rows(&self, values: &Vec<F>, first: usize, point: &[K], log_width: usize) -> Vec<K> {
-        let rows = first << log_width..(first + (1 << point.len())) << log_width;
-        bind_rows(&values[rows], point, log_width)
+    fn bind_rows(&self, values: &Vec<F>, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+        let Range { start, end } = rows.range(1 << point.len());
+        bind_rows(&values[start << log_width..end << log_width], rows.log_stride, point, log_width)
     }
 
     fn bind_columns(&self, values: &Vec<F>, weights: &[K]) -> Vec<K> {
@@ -63,8 +64,13 @@ impl Device for Cpu {
         evaluate(values, point)
     }
 
-    fn add_eq(&self, out: &mut Vec<K>, first: usize, point: &[K], scale: K) {
-        add_eq(&mut out[first..first + (1 << point.len())], point, scale);
+    fn add_eq(&self, out: &mut Vec<K>, places: Strided, point: &[K], scale: K) {
+        add_eq(&mut out[places.range(1 << point.len())], places.log_stride, point, scale);
+    }
+
+    fn add_at(&self, out: &mut Vec<K>, places: Strided, values: &Vec<K>) {
+        let places = out[places.range(values.len())].iter_mut().step_by(1 << places.log_stride);
+        places.zip(values).for_each(|(out, &x)| *out += x);
     }
 
     fn add_powers(&self, out: &mut Vec<K>, log_order: usize, exponents: &[usize], scales: &[K]) {

@@ -7,12 +7,12 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use p3_matrix::dense::RowMajorMatrix;
 use rayon::prelude::*;
 use std::sync::LazyLock;
-use verifier::commitment::{Dft, Mmcs, mmcs};
+use verifier::commitment::{Dft, TreeScheme, tree_scheme};
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
 
 /// A codeword and the digests over its rows.
-pub type Tree = <Mmcs as p3_commit::Mmcs<F>>::ProverData<RowMajorMatrix<F>>;
+pub type Tree = <TreeScheme as p3_commit::Mmcs<F>>::ProverData<RowMajorMatrix<F>>;
 
 /// Words of an extension element.
 const WORDS: usize = <K as BasedVectorSpace<F>>::DIMENSION;
@@ -40,12 +40,12 @@ pub fn encode_extension(message: &[K], log_width: usize, log_inv_rate: usize) ->
 
 /// Hashes a codeword's rows.
 pub fn hash_rows(codeword: RowMajorMatrix<F>) -> (Digest, Tree) {
-    let (cap, tree) = mmcs().commit_matrix(codeword);
+    let (cap, tree) = tree_scheme().commit_matrix(codeword);
     (cap[0], tree)
 }
 
 /// Opens rows of a codeword.
 pub fn open_rows(tree: &Tree, rows: &[usize]) -> Opened {
-    let (matrices, proof) = mmcs().open_multi_batch(rows, tree);
+    let (matrices, proof) = tree_scheme().open_multi_batch(rows, tree);
     Opened { rows: matrices.into_iter().flatten().collect(), proof }
 }

@@ -22,8 +22,8 @@ fn split_eq(point: &[K], inner: usize) -> (Vec<K>, Vec<K>) {
     (eq_table(outer, 1 << outer.len()), eq_table(inner, 1 << inner.len()))
 }
 
-/// `out[j] = sum_i eq(point, i) * values[i * 2^log_width + j]`.
-pub fn bind_rows(values: &[F], point: &[K], log_width: usize) -> Vec<K> {
+/// `out[j] = sum_i eq(point, i) * values[i * 2^(log_stride + log_width) + j]`.
+pub fn bind_rows(values: &[F], log_stride: usize, point: &[K], log_width: usize) -> Vec<K> {
     let (outer, inner) = split_eq(point, INNER);
     let width = 1 << log_width;
     let add = |mut sum: Vec<K>, part: Vec<K>| {
@@ -31,26 +31,29 @@ pub fn bind_rows(values: &[F], point: &[K], log_width: usize) -> Vec<K> {
         sum
     };
     values
-        .par_chunks_exact(inner.len() << log_width)
+        .par_chunks_exact(inner.len() << (log_stride + log_width))
         .zip(&outer)
         .fold(
             || K::zero_vec(width),
-            |sum, (rows, &scale)| add(sum, weighted_rows(rows, &inner, width).into_iter().map(|x| x * scale).collect()),
+            |sum, (rows, &scale)| {
+                let rows = rows.chunks_exact(width << log_stride).map(|rows| &rows[..width]);
+                add(sum, weighted_rows(rows, &inner, width).into_iter().map(|x| x * scale).collect())
+            },
         )
         .reduce(|| K::zero_vec(width), add)
 }
 
-/// `out[j] = sum_i weights[i] * rows[i * width + j]`.
-fn weighted_rows(rows: &[F], weights: &[K], width: usize) -> Vec<K> {
+/// `out[j] = sum_i weights[i] * rows[i][j]`.
+fn weighted_rows<'a>(rows: impl Iterator<Item = &'a [F]>, weights: &[K], width: usize) -> Vec<K> {
     if !width.is_multiple_of(PackedF::WIDTH) {
         let mut out = K::zero_vec(width);
-        for (row, &weight) in rows.chunks_exact(width).zip(weights) {
+        for (row, &weight) in rows.zip(weights) {
             out.iter_mut().zip(row).for_each(|(out, &x)| *out += weight * x);
         }
         return out;
     }
     let mut out = vec![PackedK::ZERO; width / PackedF::WIDTH];
-    for (row, &weight) in rows.chunks_exact(width).zip(weights) {
+    for (row, &weight) in rows.zip(weights) {
         let weight = PackedK::from(weight);
         out.iter_mut().zip(PackedF::pack_slice(row)).for_each(|(out, &x)| *out += weight * x);
     }
@@ -98,12 +101,12 @@ pub fn evaluate(values: &[K], point: &[K]) -> K {
     values.par_chunks_exact(inner.len()).zip(&outer).map(dot).sum()
 }
 
-/// `out[i] += scale * eq(point, i)`.
-pub fn add_eq(out: &mut [K], point: &[K], scale: K) {
+/// `out[i * 2^log_stride] += scale * eq(point, i)`.
+pub fn add_eq(out: &mut [K], log_stride: usize, point: &[K], scale: K) {
     let (outer, inner) = split_eq(point, 10);
-    out.par_chunks_exact_mut(inner.len()).zip(&outer).for_each(|(row, &outer)| {
+    out.par_chunks_exact_mut(inner.len() << log_stride).zip(&outer).for_each(|(row, &outer)| {
         let scale = scale * outer;
-        row.iter_mut().zip(&inner).for_each(|(out, &weight)| *out += scale * weight);
+        row.iter_mut().step_by(1 << log_stride).zip(&inner).for_each(|(out, &weight)| *out += scale * weight);
     });
 }
 
@@ -148,14 +151,15 @@ mod tests {
     #[test]
     fn rows_are_bound_for_every_width_and_height() {
         for log_width in 0..6 {
-            for variables in [0, 1, 5, INNER, INNER + 3] {
-                let (values, point) = (base(1 << (log_width + variables)), elements(variables, 3));
+            for (variables, log_stride) in [(0, 0), (1, 2), (5, 0), (5, 1), (INNER, 0), (INNER + 3, 0), (INNER + 1, 3)]
+            {
+                let (values, point) = (base(1 << (log_width + log_stride + variables)), elements(variables, 3));
                 let eq = eq_table(&point, 1 << variables);
                 let mut expected = K::zero_vec(1 << log_width);
-                for (index, &x) in values.iter().enumerate() {
-                    expected[index % (1 << log_width)] += eq[index >> log_width] * x;
+                for (row, &weight) in values.chunks_exact(1 << log_width).step_by(1 << log_stride).zip(&eq) {
+                    expected.iter_mut().zip(row).for_each(|(sum, &x)| *sum += weight * x);
                 }
-                assert_eq!(bind_rows(&values, &point, log_width), expected);
+                assert_eq!(bind_rows(&values, log_stride, &point, log_width), expected);
             }
         }
     }
@@ -175,10 +179,15 @@ mod tests {
         for variables in [0, 1, 4, 11, 13] {
             let (point, values) = (elements(variables, 7), elements(1 << variables, 8));
             let mut weights = K::zero_vec(1 << variables);
-            add_eq(&mut weights, &point, K::TWO);
+            add_eq(&mut weights, 0, &point, K::TWO);
             assert_eq!(weights, eq_table(&point, 1 << variables).into_iter().map(|x| x.double()).collect::<Vec<_>>());
             let sum: K = weights.iter().zip(&values).map(|(&w, &x)| w * x).sum();
             assert_eq!(sum, evaluate(&values, &point).double());
+
+            let mut apart = K::zero_vec(4 << variables);
+            add_eq(&mut apart, 2, &point, K::TWO);
+            assert_eq!(apart.iter().copied().step_by(4).collect::<Vec<_>>(), weights);
+            assert!(apart.iter().enumerate().all(|(i, &x)| i % 4 == 0 || x == K::ZERO));
         }
     }
 

@@ -1,9 +1,10 @@
 //! The commitment measured against `p3-whir`'s own prover: same polynomial, same points, same parameters, same run.
 
+use super::whir::Polynomial;
 use super::{reference, whir};
 use kernels::Device;
 use std::time::{Duration, Instant};
-use verifier::commitment::{Layout, Opening, Parameters, ParametersError, verify_packed};
+use verifier::commitment::{Joint, Layout, Opening, Parameters, ParametersError, verify_joint};
 use verifier::field::{F, from_i64};
 use verifier::transcript::{Reader, Transcript, Writer};
 
@@ -40,7 +41,7 @@ pub fn measure<D: Device>(
     target_bits: u32,
     repetitions: usize,
 ) -> Result<Measurement, ParametersError> {
-    let parameters = Parameters::new(num_variables, 1, target_bits)?;
+    let parameters = Parameters::new(&Joint::new(&[num_variables]), 1, target_bits)?;
     let start = Instant::now();
     Ok(measure_with(device, &parameters, repetitions, || start.elapsed()))
 }
@@ -79,19 +80,20 @@ pub fn measure_with<D: Device>(
         let opening = Opening { points: vec![(0, point.clone())], sums: Vec::new() };
         let mut reference_transcript = transcript.clone();
         let start = clock();
-        let message = whir::open(device, &cells, &tree, &layout, &opening, parameters, transcript.challenger());
+        let polynomial = Polynomial { values: &cells, tree: &tree, layout: &layout, opening };
+        let message = whir::open(device, &[polynomial], parameters, transcript.challenger());
         timed(&mut best.open, start);
         let message = postcard::to_allocvec(&message).expect("a proof is plain data");
         transcript.write_message(&message);
         let proof = transcript.finish();
 
         let start = clock();
-        let (reference_root, data) = reference::commit(&packed, parameters);
+        let (reference_roots, data) = reference::commit(&packed, parameters);
         timed(&mut best.reference_commit, start);
         let start = clock();
-        let reference = reference::open(data, parameters, &[point], &mut reference_transcript);
+        let reference = reference::open(data, parameters, std::slice::from_ref(&point), &mut reference_transcript);
         timed(&mut best.reference_open, start);
-        best.identical &= reference_root == root && reference == message;
+        best.identical &= reference_roots == [root] && reference == message;
         best.proof_bytes = proof.len();
 
         for _ in 0..10 {
@@ -99,7 +101,7 @@ pub fn measure_with<D: Device>(
             let mut reader = Reader::new("bench", &proof);
             let root = reader.read_digest().expect("the proof begins with the root");
             let _ = reader.challenges(num_variables);
-            verify_packed(&root, &layout, &opening, parameters, &mut reader).expect("the opening is valid");
+            verify_joint(&[root], std::slice::from_ref(&point), parameters, &mut reader).expect("the opening is valid");
             timed(&mut best.verify, start);
         }
     }

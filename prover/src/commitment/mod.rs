@@ -2,15 +2,17 @@
 
 pub mod bench;
 pub mod reference;
+mod rows;
 mod sumcheck;
 mod whir;
 
 use kernels::{Device, Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
 use thiserror::Error;
-use verifier::commitment::{Claim, Code, Layout, OpeningError, Parameters, ParametersError, clear};
+use verifier::commitment::{Claim, Code, Joint, Layout, OpeningError, Parameters, ParametersError, clear};
 use verifier::field::{F, from_i64};
 use verifier::transcript::{Digest, Transcript, Writer};
+use whir::Polynomial;
 
 /// Why no opening can be made.
 #[derive(Debug, Error)]
@@ -74,29 +76,40 @@ fn pack_tensor<T: Copy + Into<i64>, P: Copy>(
     layout.pack(packed, index, cells, |x| convert(x.into()));
 }
 
-/// Appends the opening of `claims` to the proof; the caller has bound the root and drawn the points.
+/// Committed tensors, and claims about them.
+#[derive(Debug)]
+pub struct Claimed<'a, D: Device> {
+    /// What is committed.
+    pub committed: &'a Committed<D>,
+    /// Its layout.
+    pub layout: &'a Layout,
+    /// Claims about it; without any it is not opened.
+    pub claims: &'a [Claim],
+}
+
+/// Appends to the proof what shows all claims: the cells of every commitment in the clear, then one opening of all others
+/// together, of which there may be two. The caller has bound the roots and drawn the points.
 ///
 /// # Errors
-/// If the claims do not fit the layout or no parameters reach the target.
+/// If claims do not fit their layout or no parameters reach the target.
 pub fn open<D: Device>(
     device: &D,
-    committed: &Committed<D>,
-    layout: &Layout,
-    claims: &[Claim],
+    commitments: &[Claimed<D>],
     target_bits: u32,
     transcript: &mut Writer,
 ) -> Result<(), OpenError> {
-    let opening = layout.opening(claims)?;
-    if claims.is_empty() {
-        return Ok(());
-    }
-    match &committed.content {
-        Content::Clear(bytes) => transcript.write_message(bytes),
-        Content::Encoded(cells, tree) => {
-            let parameters = Parameters::new(layout.num_variables(), opening.points.len(), target_bits)?;
-            let proof = whir::open(device, cells, tree, layout, &opening, &parameters, transcript.challenger());
-            transcript.write_message(&postcard::to_allocvec(&proof).expect("a proof is plain data"));
+    let mut polynomials = Vec::new();
+    for Claimed { committed, layout, claims } in commitments.iter().filter(|c| !c.claims.is_empty()) {
+        let opening = layout.opening(claims)?;
+        match &committed.content {
+            Content::Clear(bytes) => transcript.write_message(bytes),
+            Content::Encoded(values, tree) => polynomials.push(Polynomial { values, tree, layout, opening }),
         }
     }
+    let Some(joint) = Joint::of(polynomials.iter().map(|p| p.layout)) else { return Ok(()) };
+    let points = polynomials.iter().map(|p| p.opening.points.len()).sum();
+    let parameters = Parameters::new(&joint, points, target_bits)?;
+    let proof = whir::open(device, &polynomials, &parameters, transcript.challenger());
+    transcript.write_message(&postcard::to_allocvec(&proof).expect("a proof is plain data"));
     Ok(())
 }

@@ -12,16 +12,16 @@ use verifier::transcript::{Challenger, Digest, Transcript, Writer};
 /// The codeword, its tree and the polynomial.
 pub type ProverData = <Pcs as MultilinearPcs<K, Challenger>>::ProverData;
 
-/// Encodes and hashes `2^m` cells.
-pub fn commit(packed: &[F], parameters: &Parameters) -> (Digest, ProverData) {
+/// Encodes and hashes the `2^m` cells of a joint polynomial: the roots of its parts.
+pub fn commit(packed: &[F], parameters: &Parameters) -> (Vec<Digest>, ProverData) {
     let table = Table::new(RowMajorMatrix::new(packed.to_vec(), packed.len()));
     let folding = parameters.config().round_folding_factor(0);
     let witness = <SuffixProver<F, K> as Layout<F, K>>::new_witness(vec![table], folding);
-    // `commit` binds the root; whoever calls this binds it himself.
+    // `commit` binds the roots; whoever calls this binds them himself.
     let mut unused = Challenger::new(b"");
     let (cap, data) = MultilinearPcs::<K, Challenger>::commit(parameters.pcs(), witness, &mut unused)
         .expect("the parameters fit the polynomial");
-    (cap[0], data)
+    (cap.roots().to_vec(), data)
 }
 
 /// The encoded opening at full points.

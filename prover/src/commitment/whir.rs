@@ -1,11 +1,12 @@
 //! The WHIR prover over a device. Every step of the transcript is the verifier's own, so a proof is byte for byte that of
 //! `p3-whir`'s prover.
 //!
-//! Claims about the packed polynomial, viewed as rows of `2^k` elements, are first bound over the rows alone: the `2^k` values
-//! left of each carry the first `k` sumcheck rounds, so these never touch the polynomial, and a claim costs its block.
+//! Claims about the joint polynomial, viewed as rows of `2^k` elements, are first bound over the rows alone: the `2^k` values
+//! left of each carry the first `k` sumcheck rounds, so these never touch the polynomial, and a claim costs its block's rows.
 
+use super::rows::{self, RowClaim};
 use super::sumcheck::Pair;
-use kernels::Device;
+use kernels::{Device, Strided};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use p3_multilinear_util::point::Point;
 use p3_multilinear_util::poly::Poly;
@@ -14,26 +15,36 @@ use p3_sumcheck::layout::{Layout as _, SuffixProver, Verifier as ClaimTranscript
 use p3_sumcheck::{OpeningBatch, SumcheckData};
 use p3_whir::transcript::WhirProverTranscript;
 use p3_whir::{QueryOpenings, RoundConfig, SharedProofOpening, WhirProof, WhirRoundProof, WhirShape};
-use verifier::commitment::{Commitment, Layout, Mmcs, Opening, Parameters, Proof};
+use verifier::commitment::{Commitment, Forest, Joint, Layout, Opening, Parameters, Proof};
 use verifier::field::{F, K};
 use verifier::multilinear::eq_table;
 use verifier::transcript::Challenger;
 
 type Transcript<'a> = WhirProverTranscript<'a, Challenger, F, K>;
-type Openings = QueryOpenings<F, K, kernels::MultiProof>;
+type Openings = QueryOpenings<F, K, Vec<kernels::MultiProof>>;
 
-/// Opens the polynomial `values`, committed by `tree`, at the points of `opening`.
+/// A committed polynomial and where it is to be opened.
+pub struct Polynomial<'a, D: Device> {
+    /// Its cells.
+    pub values: &'a D::Base,
+    /// The tree over its codeword.
+    pub tree: &'a D::Tree,
+    /// Where its blocks lie.
+    pub layout: &'a Layout,
+    /// The points.
+    pub opening: Opening,
+}
+
+/// Opens polynomials together at the points of their openings.
 pub fn open<D: Device>(
     device: &D,
-    values: &D::Base,
-    tree: &D::Tree,
-    layout: &Layout,
-    opening: &Opening,
+    polynomials: &[Polynomial<D>],
     parameters: &Parameters,
     challenger: &mut Challenger,
 ) -> Proof {
-    let config = parameters.config();
-    let k = config.round_folding_factor(0);
+    let (config, joint) = (parameters.config(), parameters.joint());
+    let parts: Vec<&D::Base> = polynomials.iter().map(|p| p.values).collect();
+    let trees: Vec<&D::Tree> = polynomials.iter().map(|p| p.tree).collect();
     let mut transcript =
         ClaimTranscript::<F, K>::new(&parameters.protocol().table_shapes(), SuffixProver::<F, K>::strategy());
 
@@ -41,7 +52,7 @@ pub fn open<D: Device>(
     let mut initial_ood_answers = Vec::new();
     for _ in 0..config.commitment_ood_samples() {
         let point = next_virtual_point(&transcript, challenger);
-        let claim = RowClaim::bind(device, values, 0, &point, &point, k);
+        let claim = RowClaim::everywhere(device, joint, &parts, &point);
         initial_ood_answers.push(claim.value());
         transcript.add_virtual_eval(claim.value(), challenger);
         virtual_claims.push(claim);
@@ -49,25 +60,30 @@ pub fn open<D: Device>(
     let mut claims = Vec::new();
     let mut evals = Vec::new();
     let column = OpeningBatch::new(vec![0], vec![]);
-    for (block, local) in &opening.points {
-        let full = layout.packed_point(*block, local);
-        let claim = RowClaim::bind(device, values, layout.blocks()[*block].offset, local, &full, k);
-        let eval = OpeningBatch::new(vec![claim.value()], vec![]);
-        transcript.add_claim_at(0, &column, &Point::new(full), &eval, challenger).expect("one value for one column");
-        evals.push(eval);
-        claims.push(claim);
+    for (part, Polynomial { layout, opening, .. }) in polynomials.iter().enumerate() {
+        for (block, local) in &opening.points {
+            let point = joint.point(part, &layout.packed_point(*block, local));
+            let claim = RowClaim::of_block(device, joint, &parts, part, &layout.blocks()[*block], &point);
+            let eval = OpeningBatch::new(vec![claim.value()], vec![]);
+            transcript
+                .add_claim_at(0, &column, &Point::new(point), &eval, challenger)
+                .expect("one value for one column");
+            evals.push(eval);
+            claims.push(claim);
+        }
     }
     claims.extend(virtual_claims);
 
-    let mut run = Transcript::new(challenger, WhirShape::new(config, opening.points.len()));
+    let num_points = evals.len();
+    let mut run = Transcript::new(challenger, WhirShape::new(config, num_points));
     let (mut state, initial_sumcheck) = run.delegate_initial_fold(|challenger| {
         let alpha = transcript.batching_challenge(challenger);
-        first_fold(device, values, &claims, alpha, parameters, challenger)
+        first_fold(device, &parts, &claims, alpha, parameters, challenger)
     });
     let mut rounds = Vec::new();
     let mut oracle = None;
     for (index, round) in config.round_parameters().iter().enumerate() {
-        let queried = oracle.as_ref().unwrap_or(tree);
+        let queried = oracle.as_ref().map_or(Queried::Base(joint, &trees), Queried::Extension);
         let (proof, next) = state.round(index, round, config.round_folding_factor(index + 1), queried, &mut run);
         rounds.push(proof);
         oracle = Some(next);
@@ -77,7 +93,8 @@ pub fn open<D: Device>(
     run.final_poly(&coefficients);
     let final_pow_witness = run.query_pow(config.n_rounds());
     let indices = run.query_indices(config.n_rounds());
-    let final_openings = openings(device, oracle.as_ref().unwrap_or(tree), oracle.is_some(), &indices);
+    let final_openings =
+        oracle.as_ref().map_or(Queried::Base(joint, &trees), Queried::Extension).open(device, &indices);
     let final_sumcheck = run.delegate_final_fold(|challenger| {
         state.rounds(config.final_sumcheck_rounds(), config.final_folding_pow_bits(), challenger).0
     });
@@ -106,39 +123,10 @@ fn next_virtual_point(transcript: &ClaimTranscript<F, K>, challenger: &Challenge
     statement.iter().last().map(|(point, _)| point.as_slice().to_vec()).unwrap_or_default()
 }
 
-/// A claim bound over the rows of its block.
-struct RowClaim {
-    /// First row of the block.
-    first: usize,
-    /// Coordinates of the rows within the block.
-    rows: Vec<K>,
-    /// `eq` of the last `k` coordinates.
-    columns: Vec<K>,
-    /// The block's columns, each bound at `rows`.
-    bound: Vec<K>,
-}
-
-impl RowClaim {
-    /// Binds the block at `offset` at its coordinates `local`, which `full` extends to the whole polynomial's.
-    fn bind<D: Device>(device: &D, values: &D::Base, offset: usize, local: &[K], full: &[K], k: usize) -> Self {
-        let (first, rows) = (offset >> k, &local[..local.len().saturating_sub(k)]);
-        Self {
-            first,
-            rows: rows.to_vec(),
-            columns: eq_table(&full[full.len() - k..], 1 << k),
-            bound: device.bind_rows(values, first, rows, k),
-        }
-    }
-
-    fn value(&self) -> K {
-        self.columns.iter().zip(&self.bound).map(|(&weight, &x)| weight * x).sum()
-    }
-}
-
 /// Batches the claims and plays the first `k` rounds on what is left of them.
 fn first_fold<'a, D: Device>(
     device: &'a D,
-    values: &D::Base,
+    parts: &[&D::Base],
     claims: &[RowClaim],
     alpha: K,
     parameters: &Parameters,
@@ -157,10 +145,10 @@ fn first_fold<'a, D: Device>(
 
     let mut weights = device.zeros(1 << (config.num_variables() - k));
     for (claim, scale) in claims.iter().zip(device.download(&pair.weights)) {
-        device.add_eq(&mut weights, claim.first, &claim.rows, scale);
+        device.add_eq(&mut weights, claim.rows, &claim.point, scale);
     }
     let columns: Vec<K> = challenges.into_iter().rev().collect();
-    let values = device.bind_columns(values, &eq_table(&columns, 1 << k));
+    let values = rows::bind_columns(device, parameters.joint(), parts, &eq_table(&columns, 1 << k));
     (Pair { device, values, weights }, data)
 }
 
@@ -171,9 +159,9 @@ impl<D: Device> Pair<'_, D> {
         index: usize,
         parameters: &RoundConfig,
         folding: usize,
-        queried: &D::Tree,
+        queried: Queried<D>,
         run: &mut Transcript,
-    ) -> (WhirRoundProof<F, K, Mmcs>, D::Tree) {
+    ) -> (WhirRoundProof<F, K, Forest>, D::Tree) {
         let device = self.device;
         let (root, tree) = device.commit_extension(&self.values, folding, parameters.log_inv_rate);
         let root = Commitment::from(vec![root]);
@@ -189,11 +177,11 @@ impl<D: Device> Pair<'_, D> {
         }
         let pow_witness = run.query_pow(index);
         let indices = run.query_indices(index);
-        let openings = openings(device, queried, index > 0, &indices);
+        let openings = queried.open(device, &indices);
 
         let mut scales = run.round_batching().powers().skip(1);
         for (point, scale) in points.iter().zip(&mut scales) {
-            device.add_eq(&mut self.weights, 0, point.as_slice(), scale);
+            device.add_eq(&mut self.weights, Strided::ALL, point.as_slice(), scale);
         }
         let scales: Vec<K> = scales.take(indices.len()).collect();
         device.add_powers(&mut self.weights, parameters.log_folded_domain_size, &indices, &scales);
@@ -203,13 +191,34 @@ impl<D: Device> Pair<'_, D> {
     }
 }
 
-/// The rows of a tree: of base elements at first, of extension elements in later rounds.
-fn openings<D: Device>(device: &D, tree: &D::Tree, extension: bool, indices: &[usize]) -> Openings {
-    let kernels::Opened { rows, proof } = device.open(tree, indices);
-    if extension {
-        let rows = rows.into_iter().map(K::reconstitute_from_base).collect();
-        QueryOpenings::Extension(SharedProofOpening { rows, proof })
-    } else {
-        QueryOpenings::Base(SharedProofOpening { rows, proof })
+/// The oracle that is queried.
+enum Queried<'a, D: Device> {
+    /// The polynomials' codewords, read side by side.
+    Base(&'a Joint, &'a [&'a D::Tree]),
+    /// The folded polynomial's.
+    Extension(&'a D::Tree),
+}
+
+impl<D: Device> Queried<'_, D> {
+    /// Its rows at these places.
+    fn open(self, device: &D, places: &[usize]) -> Openings {
+        match self {
+            Self::Base(joint, trees) => {
+                let mut rows = vec![Vec::new(); places.len()];
+                let mut proof = Vec::with_capacity(trees.len());
+                for (tree, part) in trees.iter().zip(joint.parts()) {
+                    let leaves: Vec<usize> = places.iter().map(|place| place % (1 << part.log_leaves)).collect();
+                    let opened = device.open(tree, &leaves);
+                    rows.iter_mut().zip(opened.rows).for_each(|(row, shown)| row.extend(shown));
+                    proof.push(opened.proof);
+                }
+                QueryOpenings::Base(SharedProofOpening { rows, proof })
+            }
+            Self::Extension(tree) => {
+                let kernels::Opened { rows, proof } = device.open(tree, places);
+                let rows = rows.into_iter().map(K::reconstitute_from_base).collect();
+                QueryOpenings::Extension(SharedProofOpening { rows, proof: vec![proof] })
+            }
+        }
     }
 }

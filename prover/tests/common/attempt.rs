@@ -2,7 +2,7 @@
 
 use super::{Lie, Net, verdict};
 use kernels::{Cpu, Ints};
-use prover::commitment::{commit, open};
+use prover::commitment::{Claimed, commit, open};
 use prover::{Boundary, ProveError, Values, Witness, commit_boundary, prove_witness};
 use verifier::graph::TensorId;
 use verifier::key::ModelKey;
@@ -126,7 +126,8 @@ pub fn assemble(key: &ModelKey, statement: &Statement, boundary: &Boundary, subg
         }
         let layout = boundary_layout(key);
         let committed = commit(&Cpu, &layout, &boundary.tensors);
-        open(&Cpu, &committed, &layout, &claims, opening_target(key), &mut transcript).unwrap();
+        let claimed = Claimed { committed: &committed, layout: &layout, claims: &claims };
+        open(&Cpu, &[claimed], opening_target(key), &mut transcript).unwrap();
     }
     let (model, statement, boundary) = (key.commitment(), statement.clone(), boundary.root);
     Proof { model, statement, boundary, subgraphs, opening: transcript.finish() }.to_bytes()

@@ -137,6 +137,18 @@ pub fn large() -> Net {
     net
 }
 
+/// Weights large enough for two rounds of folding. Tensors: x, w, product, small, out.
+pub fn wide() -> Net {
+    let mut net = Net::default();
+    let x = net.input(&[2, 120], numbers(240, 15, 100));
+    let w = net.weight(&[120, 700], numbers(84_000, 16, 100));
+    let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
+    let small = net.lookup(requant(product, 8, -100, 8), true).unwrap();
+    let out = net.einsum(&[(1, &[(small, "ac")])], "a");
+    net.output(out);
+    net
+}
+
 /// A convolution with padding, relu, max over windows, a function table, a dense layer with a residual.
 pub fn convnet() -> Net {
     let mut net = Net::default();

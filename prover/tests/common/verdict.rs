@@ -1,5 +1,7 @@
 //! The verdict of both verifiers, which must be one.
 
+use crate::common::Job;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use verifier::key::ModelKey;
 use verifier::{Verified, VerifyError};
 
@@ -19,4 +21,29 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
         (Err(error), Ok(_)) => panic!("the reference accepts, the verifier refuses: {error}"),
     }
     verdict
+}
+
+/// A job's key, as each verifier reads it.
+pub struct Keys {
+    fast: ModelKey,
+    slow: reference::Key,
+}
+
+impl Keys {
+    /// The keys of a job.
+    pub fn of(job: &Job) -> Self {
+        let slow = reference::Key::from_bytes(&job.key.to_bytes()).expect("the key is well formed");
+        Self { fast: job.key.clone(), slow }
+    }
+
+    /// Expects an error of both verifiers, and no panic.
+    #[track_caller]
+    pub fn refuse(&self, proof: &[u8], what: impl Fn() -> String) {
+        let verdict = |name: &str, accepts: &dyn Fn() -> bool| match catch_unwind(AssertUnwindSafe(accepts)) {
+            Ok(accepted) => assert!(!accepted, "{} is accepted by the {name}", what()),
+            Err(_) => panic!("{} makes the {name} panic", what()),
+        };
+        verdict("verifier", &|| verifier::verify(&self.fast, proof).is_ok());
+        verdict("reference verifier", &|| reference::verify_with(&self.slow, proof).is_ok());
+    }
 }

@@ -6,7 +6,7 @@ use crate::common::nets::{plain, two_terms};
 use crate::common::verdict::verify;
 use kernels::{Cpu, Ints};
 use p3_field::{Field, PrimeCharacteristicRing};
-use prover::commitment::{commit, open};
+use prover::commitment::{Claimed, commit, open};
 use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::{DEGREE, Fraction, LeafClaim, combine};
 use verifier::argument::lookup::{Challenges, Columns, enter_columns, lookup_of, tag};
@@ -141,7 +141,8 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
     for (place, leaf) in leaves.into_iter().skip(1).enumerate() {
         ledger.column(plan.multiplicity(place), leaf.point, -leaf.leaf.p).unwrap();
     }
-    open(&Cpu, &committed, &layout, &placed(&ledger.witness), opening_target(key), &mut transcript).unwrap();
+    let claimed = Claimed { committed: &committed, layout: &layout, claims: &placed(&ledger.witness) };
+    open(&Cpu, &[claimed], opening_target(key), &mut transcript).unwrap();
     let proof = assemble(key, &attempt.statement, &attempt.boundary(), vec![transcript.finish()]);
     verify(key, &proof).map_or_else(|e| e.to_string(), |_| "accepted".into())
 }
@@ -270,7 +271,8 @@ fn terms_that_only_add_up_are_rejected() {
         }
         let layout = verifier::weight_layout(key, 0);
         let committed = commit(&Cpu, &layout, &[Ints::from(get(1)), Ints::from(get(2))]);
-        open(&Cpu, &committed, &layout, &claims, opening_target(key), &mut transcript).unwrap();
+        let claimed = Claimed { committed: &committed, layout: &layout, claims: &claims };
+        open(&Cpu, &[claimed], opening_target(key), &mut transcript).unwrap();
         let proof = assemble(key, &attempt.statement, &attempt.boundary(), vec![transcript.finish()]);
         match (d, verify(key, &proof)) {
             (0, result) => drop(result.unwrap()),

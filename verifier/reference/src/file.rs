@@ -4,8 +4,8 @@ use crate::error::Error;
 use crate::graph::{Graph, Port};
 use crate::transcript::Digest;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x01";
-const PROTOCOL_VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"pm-prf\0\x02";
+const PROTOCOL_VERSION: u32 = 2;
 
 /// A proof's parts.
 #[derive(Clone, Debug)]

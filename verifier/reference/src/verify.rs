@@ -1,7 +1,7 @@
 //! Section 9: every subgraph's proof, every claim on a public tensor, one opening of the boundary.
 
 use crate::claims::Claim;
-use crate::commitment::{self, Layout};
+use crate::commitment::{self, Claimed, Layout};
 use crate::error::{Error, require};
 use crate::extension::evaluate_integers;
 use crate::file::File;
@@ -70,7 +70,7 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
 
 /// Bits that every opening must reach: the key's, and room for all openings and the arguments in one union.
 fn opening_target(key: &Key) -> u32 {
-    let openings = 2 * key.plan.subgraphs.len() + 1;
+    let openings = key.plan.subgraphs.len() + 1;
     let log2 = (0..usize::BITS).find(|&l| openings <= 1 << l).unwrap_or(usize::BITS);
     key.security.bits() + log2 + 1
 }
@@ -91,19 +91,19 @@ fn verify_subgraph(
     let mut s = Subgraph::begin(key, statement, boundary, index, proof)?;
     s.argue()?;
     let target = opening_target(key);
-    // The boundary's root may stand for several polynomials while a subgraph draws its challenges; the weights' root is the
-    // key's own and stands for one.
-    let mut log2_candidates = commitment::log2_candidates(&boundary_layout(key)?, target)?;
-    if let Some(root) = s.weight_root {
-        let layout = Layout::new(&shapes(s.graph, &s.plan.weights)?);
-        commitment::verify(&root, &layout, &s.claims.weights, target, &mut s.transcript, account)?;
-    }
-    if let Some(root) = s.witness_root {
-        let layout = Layout::new(&s.plan.columns);
-        commitment::verify(&root, &layout, &s.claims.witness, target, &mut s.transcript, account)?;
-        if !s.claims.witness.is_empty() {
-            log2_candidates += commitment::log2_candidates(&layout, target)?;
-        }
+    let weights = Layout::new(&shapes(s.graph, &s.plan.weights)?);
+    let witness = Layout::new(&s.plan.columns);
+    let mut claimed: Vec<Claimed> = Vec::new();
+    claimed.extend(s.weight_root.map(|root| Claimed { root, layout: &weights, claims: &s.claims.weights }));
+    claimed.extend(s.witness_root.map(|root| Claimed { root, layout: &witness, claims: &s.claims.witness }));
+    commitment::verify(&claimed, target, &mut s.transcript, account)?;
+    // The boundary's root may stand for several polynomials while a subgraph draws its challenges, and so may the roots opened
+    // together if the witness's is among them; the weights' root is the key's own and stands for one.
+    let mut log2_candidates = commitment::log2_candidates(&[&boundary_layout(key)?], target)?;
+    if !s.claims.witness.is_empty() && !witness.in_the_clear() {
+        let opened = claimed.iter().filter(|commitment| !commitment.claims.is_empty());
+        let layouts: Vec<&Layout> = opened.map(|commitment| commitment.layout).collect();
+        log2_candidates += commitment::log2_candidates(&layouts, target)?;
     }
     s.transcript.finish()?;
     for &degree in s.transcript.charged.values() {
@@ -139,7 +139,8 @@ fn verify_boundary(
     transcript.absorb("subgraphs", &(file.subgraphs.len() as u64).to_le_bytes());
     file.subgraphs.iter().for_each(|proof| transcript.absorb("subgraph", proof));
     if let Some(root) = &file.boundary {
-        commitment::verify(root, &boundary_layout(key)?, &open, opening_target(key), &mut transcript, account)?;
+        let claimed = Claimed { root: *root, layout: &boundary_layout(key)?, claims: &open };
+        commitment::verify(&[claimed], opening_target(key), &mut transcript, account)?;
     }
     transcript.finish()
 }

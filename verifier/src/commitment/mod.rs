@@ -4,15 +4,19 @@
 //! are opened by WHIR (ACFY 2024), small ones are sent in the clear; [`Layout`] alone decides which.
 
 pub mod clear;
+mod forest;
+mod joint;
 mod layout;
 mod parameters;
 mod scheme;
 mod whir;
 
+pub use forest::Forest;
+pub use joint::{Joint, Part};
 pub use layout::{AxisBlock, Block, Layout, Opening, Term};
 pub use parameters::{Code, Parameters, ParametersError, Schedule};
-pub use scheme::{Commitment, Dft, Mmcs, Pcs, Proof, mmcs};
-pub use whir::verify as verify_packed;
+pub use scheme::{Commitment, Dft, Pcs, Proof, TreeScheme, tree_scheme};
+pub use whir::verify as verify_joint;
 
 use crate::field::K;
 use crate::soundness::ErrorTerm;
@@ -86,54 +90,82 @@ pub enum OpeningError {
     },
 }
 
-/// Checks that the polynomials under `root` satisfy `claims`, reading one message of the proof (none without claims).
+/// A commitment, and claims about what it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// The commitment.
+    pub root: &'a Digest,
+    /// What it holds.
+    pub layout: &'a Layout,
+    /// Claims about it; without any it is not opened.
+    pub claims: &'a [Claim],
+}
+
+/// Checks that what is committed satisfies the claims: one message for every commitment in the clear, then one opening of
+/// all others together, of which there may be two.
 ///
-/// The caller has bound `root` to the transcript before it drew any coordinate of the points, and `claims` follow from
+/// The caller has bound every root to the transcript before it drew any coordinate of the points, and the claims follow from
 /// what was bound. `target_bits` bounds the error of the whole opening by `2^-target_bits`.
 ///
 /// # Errors
-/// If a claim does not fit the layout, no parameters reach the target, or the proof does not show the claims.
-pub fn verify(
-    root: &Digest,
-    layout: &Layout,
-    claims: &[Claim],
-    target_bits: u32,
-    transcript: &mut Reader,
-) -> Result<(), OpeningError> {
-    let opening = layout.opening(claims)?;
-    if claims.is_empty() {
-        return Ok(());
-    }
-    if layout.in_the_clear() {
-        let message = transcript.read_message()?;
-        let packed = clear::decode(message, layout.cells()).ok_or(OpeningError::Encoding)?;
-        if clear::digest(message) != *root {
-            return Err(OpeningError::Root);
+/// If a claim does not fit its layout, no parameters reach the target, or the proof does not show the claims.
+pub fn verify(commitments: &[Claimed], target_bits: u32, transcript: &mut Reader) -> Result<(), OpeningError> {
+    let mut joint = Vec::new();
+    for commitment in commitments.iter().filter(|commitment| !commitment.claims.is_empty()) {
+        let opening = commitment.layout.opening(commitment.claims)?;
+        if commitment.layout.in_the_clear() {
+            verify_clear(commitment, &opening, transcript)?;
+        } else {
+            joint.push((commitment, opening));
         }
-        let values = opening
-            .points
-            .iter()
-            .map(|(block, point)| clear::evaluate(&packed[layout.blocks()[*block].range()], point));
-        return opening.check(claims, &values.collect::<Vec<_>>());
     }
-    let parameters = Parameters::new(layout.num_variables(), opening.points.len(), target_bits)?;
-    let values = whir::verify(root, layout, &opening, &parameters, transcript)?;
-    opening.check(claims, &values)
+    let Some(layouts) = Joint::of(joint.iter().map(|(commitment, _)| commitment.layout)) else { return Ok(()) };
+    let roots: Vec<Digest> = joint.iter().map(|(commitment, _)| *commitment.root).collect();
+    let points: Vec<Vec<K>> = joint
+        .iter()
+        .enumerate()
+        .flat_map(|(part, (commitment, opening))| {
+            let packed = |(block, local): &(usize, Vec<K>)| commitment.layout.packed_point(*block, local);
+            opening.points.iter().map(packed).map(move |point| (part, point))
+        })
+        .map(|(part, point)| layouts.point(part, &point))
+        .collect();
+    let parameters = Parameters::new(&layouts, points.len(), target_bits)?;
+    let values = whir::verify(&roots, &points, &parameters, transcript)?;
+    let mut values = values.as_slice();
+    for (commitment, opening) in &joint {
+        let (own, rest) = values.split_at(opening.points.len());
+        opening.check(commitment.claims, own)?;
+        values = rest;
+    }
+    Ok(())
 }
 
-/// The error terms of an opening of `points` block values, and the logarithm of the number of polynomials that the root may
-/// still stand for when the caller draws its own challenges: those errors are to be multiplied by it.
+/// Reads the cells, and checks them and the claims.
+fn verify_clear(commitment: &Claimed, opening: &Opening, transcript: &mut Reader) -> Result<(), OpeningError> {
+    let layout = commitment.layout;
+    let message = transcript.read_message()?;
+    let packed = clear::decode(message, layout.cells()).ok_or(OpeningError::Encoding)?;
+    if clear::digest(message) != *commitment.root {
+        return Err(OpeningError::Root);
+    }
+    let value = |(block, point): &(usize, Vec<K>)| clear::evaluate(&packed[layout.blocks()[*block].range()], point);
+    opening.check(commitment.claims, &opening.points.iter().map(value).collect::<Vec<_>>())
+}
+
+/// The error terms of one opening of commitments, each at so many block values, and the logarithm of the number of
+/// polynomials that its roots may still stand for when the caller draws its own challenges: those errors are to be
+/// multiplied by it.
 ///
 /// # Errors
 /// If no parameters reach the target.
 pub fn opening_soundness(
-    layout: &Layout,
-    points: usize,
+    commitments: &[(&Layout, usize)],
     target_bits: u32,
 ) -> Result<(Vec<ErrorTerm>, f64), ParametersError> {
-    if points == 0 || layout.in_the_clear() {
-        return Ok((Vec::new(), 0.0));
-    }
-    let parameters = Parameters::new(layout.num_variables(), points, target_bits)?;
+    let opened = commitments.iter().filter(|(layout, points)| *points > 0 && !layout.in_the_clear());
+    let Some(joint) = Joint::of(opened.clone().map(|(layout, _)| *layout)) else { return Ok((Vec::new(), 0.0)) };
+    let points = opened.map(|(_, points)| points).sum();
+    let parameters = Parameters::new(&joint, points, target_bits)?;
     Ok((parameters.error_terms(), parameters.log2_candidates()))
 }

@@ -1,9 +1,10 @@
-//! The rule that turns (variables, opened points, target) into WHIR's parameters.
+//! The rule that turns (polynomials' sizes, opened points, target) into WHIR's parameters.
 //!
 //! Rate and first folding are the code's and depend on the polynomial's size alone, since a root outlives its openings. The level
 //! per error term is the least one whose union over all terms reaches the target.
 
-use super::scheme::{Pcs, mmcs};
+use super::scheme::{Pcs, tree_scheme};
+use super::{Forest, Joint};
 use crate::field::{F, K};
 use crate::soundness::ErrorTerm;
 use crate::transcript::Challenger;
@@ -76,11 +77,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule for polynomials of `num_variables` variables.
-    pub fn new(num_variables: usize) -> Self {
-        let code = Code::new(num_variables);
-        let (mut rest, mut rate, mut folded) = (num_variables - code.log_width, code.log_inv_rate, code.log_width);
-        let mut shrinking = FIRST_SHRINKING.min(folded);
+    /// The schedule for a joint polynomial. Two polynomials double the elements of the first domain, and nothing after it.
+    pub fn new(joint: &Joint) -> Self {
+        let code = joint.code();
+        let (mut rest, mut rate, mut folded) = (joint.log_rows(), code.log_inv_rate, code.log_width);
+        let mut shrinking = FIRST_SHRINKING.min(joint.log_columns()) + (code.log_width - joint.log_columns());
         let mut rounds = Vec::new();
         while rest > SENT {
             rate += folded - shrinking;
@@ -96,6 +97,7 @@ impl Schedule {
 /// WHIR's configuration for one opening.
 #[derive(Debug)]
 pub struct Parameters {
+    joint: Joint,
     pcs: Pcs,
     config: WhirConfig<K, F, Challenger>,
     protocol: OpeningProtocol,
@@ -108,8 +110,8 @@ impl Parameters {
     ///
     /// # Errors
     /// If there are none: the polynomial is too large, or too small to fold, or the points too many.
-    pub fn new(num_variables: usize, points: usize, target_bits: u32) -> Result<Self, ParametersError> {
-        Self::with_schedule(num_variables, points, target_bits, &Schedule::new(num_variables))
+    pub fn new(joint: &Joint, points: usize, target_bits: u32) -> Result<Self, ParametersError> {
+        Self::with_schedule(joint, points, target_bits, &Schedule::new(joint))
     }
 
     /// The same under another schedule than the rule's.
@@ -117,27 +119,35 @@ impl Parameters {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_schedule(
-        num_variables: usize,
+        joint: &Joint,
         points: usize,
         target_bits: u32,
         schedule: &Schedule,
     ) -> Result<Self, ParametersError> {
+        let num_variables = joint.num_variables();
         let fail = |reason: String| ParametersError { num_variables, points, target_bits, reason };
         let table = TableSpec::new(TableShape::new(num_variables, 1), vec![OpeningBatch::new(vec![0], vec![]); points]);
         let protocol = OpeningProtocol::new(vec![table]);
         let mut reached = 0.0;
         for level in target_bits..=target_bits + MAX_SLACK {
             let config = derive(num_variables, points, level, schedule).map_err(fail)?;
-            let pcs = Pcs::new(config.clone(), Default::default(), mmcs());
+            let forest = Forest::new(tree_scheme(), joint);
+            let pcs = Pcs::new(config.clone(), Default::default(), forest);
             let security = PrescribedPointPcs::<K, Challenger>::prescribed_security(&pcs, &protocol)
                 .ok_or_else(|| fail("no bound is known".to_string()))?;
             reached = security.error().bits();
             if reached >= f64::from(target_bits) {
                 let log2_candidates = security.log2_max_candidates;
-                return Ok(Self { pcs, config, protocol, bits: reached, log2_candidates });
+                let joint = joint.clone();
+                return Ok(Self { joint, pcs, config, protocol, bits: reached, log2_candidates });
             }
         }
         Err(fail(alloc::format!("{reached:.1} bits at most")))
+    }
+
+    /// How the polynomials lie in the one that is opened.
+    pub fn joint(&self) -> &Joint {
+        &self.joint
     }
 
     /// The scheme so configured.

@@ -1,5 +1,6 @@
 //! The one instantiation of `p3-whir`: Goldilocks, BLAKE3 Merkle trees, variables folded from the least significant.
 
+use super::Forest;
 use crate::field::{F, K};
 use crate::transcript::Challenger;
 use p3_blake3::Blake3;
@@ -13,17 +14,17 @@ type LeafHash = SerializingHasher<Blake3>;
 type NodeHash = CompressionFunctionFromHasher<Blake3, 2, 32>;
 
 /// Merkle trees over rows of a matrix.
-pub type Mmcs = MerkleTreeMmcs<F, u8, LeafHash, NodeHash, 2, 32>;
-/// A Merkle root as `p3` types it.
-pub type Commitment = <Mmcs as p3_commit::Mmcs<F>>::Commitment;
+pub type TreeScheme = MerkleTreeMmcs<F, u8, LeafHash, NodeHash, 2, 32>;
+/// Merkle roots as `p3` types them.
+pub type Commitment = <TreeScheme as p3_commit::Mmcs<F>>::Commitment;
 /// The Reed-Solomon encoder.
 pub type Dft = Radix2DFTSmallBatch<F>;
 /// The scheme: its verifier is used as it is.
-pub type Pcs = WhirProver<K, F, Dft, Mmcs, Challenger, SuffixProver<F, K>>;
+pub type Pcs = WhirProver<K, F, Dft, Forest, Challenger, SuffixProver<F, K>>;
 /// An opening.
-pub type Proof = PcsProof<F, K, Mmcs>;
+pub type Proof = PcsProof<F, K, Forest>;
 
 /// The Merkle tree scheme, roots of one digest.
-pub fn mmcs() -> Mmcs {
-    Mmcs::new(LeafHash::new(Blake3), NodeHash::new(Blake3), 0)
+pub fn tree_scheme() -> TreeScheme {
+    TreeScheme::new(LeafHash::new(Blake3), NodeHash::new(Blake3), 0)
 }

@@ -1,21 +1,19 @@
-//! The WHIR opening of one packed polynomial at full points: decoding, shape checks, and `p3-whir`'s verifier.
+//! The WHIR opening of a joint polynomial at full points: decoding, shape checks, and `p3-whir`'s verifier.
 
 use super::scheme::Proof;
-use super::{Layout, Opening, OpeningError, Parameters};
+use super::{OpeningError, Parameters};
 use crate::field::{F, K};
 use crate::transcript::{Challenger, Digest, Reader, Transcript};
-use alloc::vec;
 use alloc::vec::Vec;
 use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use p3_symmetric::MerkleCap;
 use p3_whir::QueryOpenings;
 
-/// Verifies the next message as an opening of `opening.points`; returns the values there.
+/// Verifies the next message as an opening, at `points`, of the joint polynomial under `roots`; returns the values there.
 pub fn verify(
-    root: &Digest,
-    layout: &Layout,
-    opening: &Opening,
+    roots: &[Digest],
+    points: &[Vec<K>],
     parameters: &Parameters,
     transcript: &mut Reader,
 ) -> Result<Vec<K>, OpeningError> {
@@ -26,9 +24,8 @@ pub fn verify(
         return Err(OpeningError::Encoding);
     }
     check_shape(&proof, parameters)?;
-    let points: Vec<_> =
-        opening.points.iter().map(|(block, local)| Point::new(layout.packed_point(*block, local))).collect();
-    let commitment = MerkleCap::<F, [u8; 32]>::from(vec![*root]);
+    let points: Vec<_> = points.iter().cloned().map(Point::new).collect();
+    let commitment = MerkleCap::<F, [u8; 32]>::from(roots.to_vec());
     let evals = PrescribedPointPcs::<K, Challenger>::verify_at(
         parameters.pcs(),
         &commitment,

@@ -81,8 +81,8 @@ pub enum Openings {
 pub struct Rows<T> {
     /// One for each query.
     pub rows: Vec<Vec<T>>,
-    /// Level by level from the leaves, from left to right.
-    pub siblings: Vec<Digest>,
+    /// For each tree, level by level from the leaves, from left to right.
+    pub siblings: Vec<Vec<Digest>>,
 }
 
 /// An element of the base field.

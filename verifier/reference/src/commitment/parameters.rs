@@ -1,5 +1,6 @@
-//! WHIR's parameters: from variables, opened points and target, by the formulas of the Johnson regime.
+//! WHIR's parameters: from polynomials' variables, opened points and target, by the formulas of the Johnson regime.
 
+use super::joint::COLUMNS;
 use crate::error::Error;
 use crate::soundness::Account;
 
@@ -47,7 +48,7 @@ impl Code {
 /// Parameters of one opening.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
-    /// Variables of the polynomial.
+    /// Variables of the polynomial that is opened.
     pub variables: usize,
     /// Points at which it is opened.
     pub points: usize,
@@ -98,7 +99,7 @@ fn grinding(level: usize, bits: f64) -> usize {
 }
 
 /// The logarithm of the first code's inverse rate, by the polynomial's size alone.
-fn first_rate(variables: usize) -> usize {
+pub fn first_rate(variables: usize) -> usize {
     match variables {
         0..=15 => 4,
         16..=18 => 3,
@@ -109,22 +110,27 @@ fn first_rate(variables: usize) -> usize {
 
 impl Parameters {
     /// The parameters of the least level whose phases together reach the target.
-    pub fn new(variables: usize, points: usize, target: u32) -> Result<Self, Error> {
+    pub fn new(parts: &[usize], points: usize, target: u32) -> Result<Self, Error> {
         for level in target..=target + MAX_SLACK {
-            let parameters = Self::of_level(variables, points, level as usize)?;
+            let parameters = Self::of_level(parts, points, level as usize)?;
             if parameters.bits() >= f64::from(target) {
                 return Ok(parameters);
             }
         }
-        Err(Error::Opening(format!("{points} points of 2^{variables} cells cannot reach {target} bits")))
+        Err(Error::Opening(format!("{points} points of polynomials of {parts:?} variables cannot reach {target} bits")))
     }
 
-    fn of_level(variables: usize, points: usize, level: usize) -> Result<Self, Error> {
-        let fail = |problem: &str| Error::Opening(format!("{points} points of 2^{variables} cells: {problem}"));
+    fn of_level(parts: &[usize], points: usize, level: usize) -> Result<Self, Error> {
+        let fail = |problem: &str| Error::Opening(format!("{points} points, {parts:?} variables: {problem}"));
+        let largest = parts.iter().copied().max().ok_or(Error::Internal("nothing is opened"))?;
+        // One variable more tells two polynomials apart.
+        let number = parts.len() - 1;
+        let variables = largest + number;
         let mut codes: Vec<Code> = Vec::new();
-        let (mut before, mut fold, mut log_inv_rate) = (variables, 5.min(variables), first_rate(variables));
-        // The second domain is an eighth of the first; later ones are halves.
-        let mut shrinking = 3.min(fold);
+        let mut log_inv_rate = first_rate(largest);
+        let (mut before, mut fold) = (variables, COLUMNS.min(largest) + number);
+        // The second domain is an eighth of the largest polynomial's; later ones are halves.
+        let mut shrinking = 3.min(COLUMNS.min(largest)) + number;
         if fold == 0 {
             return Err(fail("too few to fold"));
         }
@@ -172,6 +178,11 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Logarithm of the rows of the polynomial that is opened.
+    pub fn log_rows(&self) -> usize {
+        self.codes.first().map_or(0, |code| code.left)
+    }
+
     /// Points drawn outside the domain of the first code.
     pub fn first_ood(&self) -> usize {
         self.codes.first().map_or(0, |code| code.ood)
@@ -190,9 +201,9 @@ impl Parameters {
         }
     }
 
-    /// Logarithm of the number of polynomials that the root may stand for.
+    /// Logarithm of the number of polynomials that the roots may stand for.
     pub fn log2_candidates(&self) -> f64 {
-        list_bits(first_rate(self.variables))
+        self.codes.first().map_or(0.0, |code| list_bits(code.log_inv_rate))
     }
 
     /// Bits of all phases together.
@@ -226,11 +237,13 @@ mod tests {
 
     #[test]
     fn parameters_are_those_of_the_verifier() {
-        for variables in 0..40 {
+        let pairs = (15..30).flat_map(|a| [a, 15, a + 2, 30].map(|b| vec![a, b]));
+        for variables in (0..40).map(|n| vec![n]).chain(pairs) {
             for (points, target) in [(1, 102), (1, 133), (7, 130), (300, 131), (5000, 104)] {
-                let ours = Parameters::new(variables, points, target);
-                let Ok(theirs) = verifier::commitment::Parameters::new(variables, points, target) else {
-                    assert!(ours.is_err(), "{variables} variables, {points} points, {target} bits");
+                let ours = Parameters::new(&variables, points, target);
+                let joint = verifier::commitment::Joint::new(&variables);
+                let Ok(theirs) = verifier::commitment::Parameters::new(&joint, points, target) else {
+                    assert!(ours.is_err(), "{variables:?} variables, {points} points, {target} bits");
                     continue;
                 };
                 let ours = ours.unwrap();

@@ -78,10 +78,11 @@ fn table_label(variables: usize) -> Vec<Vec<u8>> {
     label
 }
 
-/// Verifies an opening; returns the polynomial's values at the points.
+/// Verifies an opening of the polynomial whose codeword's rows lie side by side in trees, given by root and logarithm of their leaves;
+/// returns its values at the points.
 pub fn verify(
-    root: &Digest,
-    points: &[&[K]],
+    trees: &[(Digest, usize)],
+    points: &[Vec<K>],
     parameters: &Parameters,
     message: &[u8],
     sponge: &mut Sponge,
@@ -111,7 +112,7 @@ pub fn verify(
         outside.push((answer, Weight::At(point)));
     }
     let mut claims = Vec::new();
-    for (&point, &value) in points.iter().zip(&at_points) {
+    for (point, &value) in points.iter().zip(&at_points) {
         let steps = [("Message", "current_evals", Values::Elements(1))];
         // Of table 0, one column directly, column 0, none otherwise.
         let label = [table_label(parameters.variables), numbers(&[0, parameters.variables, 1, 0, 0])].concat();
@@ -133,7 +134,7 @@ pub fn verify(
     let first = codes.first().ok_or(Error::Internal("there is no code"))?;
     run.fold(&whir.sumcheck, first.fold, first.fold_pow)?;
     // The first code's rows hold words, those of later codes elements of the challenge field.
-    let mut queried = (first, *root, true);
+    let mut queried = (first, trees.to_vec(), true);
     for (round, code) in whir.rounds.iter().zip(codes.iter().skip(1)) {
         let new_root = match round.root.as_deref() {
             Some(&[root]) => root,
@@ -149,12 +150,12 @@ pub fn verify(
             run.sponge.absorb_k(answer);
             fresh.push((answer, Weight::At(point)));
         }
-        fresh.extend(run.query(queried, round.nonce.0, &round.openings)?);
+        fresh.extend(run.query(&queried, round.nonce.0, &round.openings)?);
         let gamma = run.sponge.challenge();
         // The claim so far keeps the factor 1.
         run.add(fresh, gamma, gamma);
         run.fold(&round.sumcheck, code.fold, code.fold_pow)?;
-        queried = (code, new_root, false);
+        queried = (code, vec![(new_root, code.log_rows())], false);
     }
 
     let sent = whir.sent.unwrap_or_default();
@@ -162,7 +163,7 @@ pub fn verify(
         return refuse("the polynomial sent has another length");
     }
     sent.iter().for_each(|&x| run.sponge.absorb_k(x));
-    for (value, weight) in run.query(queried, whir.nonce.0, &whir.openings)? {
+    for (value, weight) in run.query(&queried, whir.nonce.0, &whir.openings)? {
         if weight.apply(&sent) != value {
             return refuse("the polynomial sent is not the committed one");
         }
@@ -218,7 +219,7 @@ impl Run<'_> {
     /// Draws places of a code's rows, checks the rows, and folds each: claims on the polynomial that is left.
     fn query(
         &mut self,
-        (code, root, base): (&Code, Digest, bool),
+        (code, trees, base): &(&Code, Vec<(Digest, usize)>, bool),
         nonce: F,
         openings: &Openings,
     ) -> Result<Vec<(K, Weight)>, Error> {
@@ -234,19 +235,29 @@ impl Run<'_> {
             (0..code.queries).map(|_| self.sponge.bits(code.log_rows())).collect()
         };
         let (shown, siblings): (Vec<Vec<K>>, _) = match openings {
-            Openings::Base(opening) if base => {
+            Openings::Base(opening) if *base => {
                 let lift = |row: &Vec<_>| row.iter().map(|word: &Word| K::from(word.0)).collect();
                 (opening.rows.iter().map(lift).collect(), &opening.siblings)
             }
-            Openings::Extension(opening) if !base => (opening.rows.clone(), &opening.siblings),
+            Openings::Extension(opening) if !*base => (opening.rows.clone(), &opening.siblings),
             _ => return refuse("rows of the other field"),
         };
         if shown.iter().any(|row| row.len() != 1 << code.fold) {
             return refuse("a row has another length");
         }
-        let words =
-            |row: &[K]| -> Vec<F> { row.iter().flat_map(|x| x.0.into_iter().take(if base { 1 } else { 3 })).collect() };
-        merkle::verify(&root, code.log_rows(), &places, &shown, words, siblings)?;
+        let words = |row: &[K]| -> Vec<F> {
+            row.iter().flat_map(|x| x.0.into_iter().take(if *base { 1 } else { 3 })).collect()
+        };
+        if siblings.len() != trees.len() {
+            return refuse("siblings of another number of trees");
+        }
+        let width = (1 << code.fold) / trees.len();
+        for (number, ((root, log_leaves), siblings)) in trees.iter().zip(siblings).enumerate() {
+            let leaves: Vec<usize> = places.iter().map(|place| place % (1 << log_leaves)).collect();
+            let columns = |row: &Vec<K>| row.iter().copied().skip(number * width).take(width).collect();
+            let rows: Vec<Vec<K>> = shown.iter().map(columns).collect();
+            merkle::verify(root, *log_leaves, &leaves, &rows, words, siblings)?;
+        }
 
         let point: Vec<K> = self.bound.iter().rev().take(code.fold).copied().collect();
         let generator = root_of_unity(code.log_rows());
