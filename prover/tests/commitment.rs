@@ -180,7 +180,7 @@ fn commitments_without_claims_are_not_opened() {
 
 #[test]
 fn claims_of_other_values_and_points_are_rejected() {
-    for (shapes, case) in cases() {
+    for (_, case) in cases() {
         for part in 0..case.parts.len() {
             for index in 0..case.parts[part].claims.len() {
                 let mut parts = case.parts.clone();

@@ -1,91 +1,104 @@
-//! No changed opening is accepted, and none makes the verifier panic: every byte region, every list, every value.
+//! No changed opening is accepted, and none makes a verifier panic: every byte region, every list, every value, in the clear,
+//! of one commitment and of two, of a subgraph and of the boundary.
 
-use kernels::{Cpu, Ints};
+mod common;
+
+use common::nets::{large, layers, wide};
+use common::verdict::Keys;
+use common::{Job, run};
 use p3_field::PrimeCharacteristicRing;
 use p3_multilinear_util::poly::Poly;
 use p3_sumcheck::{OpeningBatch, SumcheckData};
 use p3_whir::{QueryOpenings, SharedProofOpening};
-use prover::commitment::{commit, open};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use verifier::commitment::{Claim, Layout, OpeningError, Proof, verify};
-use verifier::field::{F, K, k_from_i64};
-use verifier::multilinear::evaluate;
-use verifier::transcript::{Reader, Transcript, Writer};
+use verifier::argument::subgraph::{self, DOMAIN, begin};
+use verifier::commitment::{Layout, Proof as Opening};
+use verifier::field::{F, K};
+use verifier::proof::Proof;
+use verifier::transcript::Reader;
 
-const TARGET: u32 = 130;
-/// The root and the message's length.
-const HEADER: usize = 32 + 4;
+/// Distance of the bytes that are flipped in a large message, and every how many of them the slow verifier judges too.
+const STRIDE: (usize, usize) = (61, 12);
+/// Bytes that tell a message's length.
+const LENGTH: usize = 4;
 
+/// A proof whose last message is an opening.
 struct Case {
-    layout: Layout,
-    claims: Vec<Claim>,
-    proof: Vec<u8>,
-}
-
-fn case(shapes: &[Vec<usize>]) -> Case {
-    let layout = Layout::new(shapes);
-    let values: Vec<Vec<i64>> = shapes
-        .iter()
-        .map(|shape| (0..shape.iter().product::<usize>() as i64).map(|i| i * i * 7919 % 2003 - 1000).collect())
-        .collect();
-    let tensors: Vec<_> = values.iter().cloned().map(Ints::from).collect();
-    let committed = commit(&Cpu, &layout, &tensors);
-    let mut transcript = Writer::new("test");
-    transcript.write_digest(committed.root);
-    let claims: Vec<_> = (0..shapes.len())
-        .map(|tensor| {
-            let point = transcript.challenges(layout.point_len(tensor));
-            let value = evaluate(&shapes[tensor], &values[tensor], &point);
-            Claim { tensor, point, value }
-        })
-        .collect();
-    open(&Cpu, &committed, &layout, &claims, TARGET, &mut transcript).unwrap();
-    Case { layout, claims, proof: transcript.finish() }
+    name: &'static str,
+    keys: Keys,
+    proof: Proof,
+    message: Vec<u8>,
 }
 
 impl Case {
-    fn check(&self, proof: &[u8]) -> Result<(), OpeningError> {
-        let mut reader = Reader::new("test", proof);
-        let root = reader.read_digest()?;
-        for claim in &self.claims {
-            let _ = reader.challenges(claim.point.len());
-        }
-        verify(&root, &self.layout, &self.claims, TARGET, &mut reader)?;
-        Ok(reader.finish()?)
+    /// The opening of a job's one subgraph.
+    fn of_subgraph(name: &'static str, job: &Job) -> Self {
+        let proof = Proof::from_bytes(&job.proof).unwrap();
+        let mut reader = Reader::new(DOMAIN, &proof.subgraphs[0]);
+        begin(&mut reader, &job.key, proof.statement.digest(&job.key), None, 0);
+        reader.read_digest().unwrap();
+        subgraph::verify(&mut reader, &job.key, 0).unwrap();
+        let mut messages = std::iter::from_fn(|| reader.read_message().ok().map(<[u8]>::to_vec));
+        let message = messages.by_ref().last().unwrap();
+        Self { name, keys: Keys::of(job), proof, message }
     }
 
-    fn message(&self) -> &[u8] {
-        &self.proof[HEADER..]
+    /// The opening of a job's boundary.
+    fn of_boundary(name: &'static str, job: &Job) -> Self {
+        let proof = Proof::from_bytes(&job.proof).unwrap();
+        let message = proof.opening[LENGTH..].to_vec();
+        Self { name, keys: Keys::of(job), proof, message }
+    }
+
+    /// The proof with other bytes at the end of the part that holds the message.
+    fn with_end(&self, end: &[u8]) -> Vec<u8> {
+        let mut proof = self.proof.clone();
+        let part = if proof.opening.is_empty() { &mut proof.subgraphs[0] } else { &mut proof.opening };
+        part.truncate(part.len() - LENGTH - self.message.len());
+        part.extend_from_slice(end);
+        proof.to_bytes()
     }
 
     fn with_message(&self, message: &[u8]) -> Vec<u8> {
-        [&self.proof[..32], &(message.len() as u32).to_le_bytes(), message].concat()
+        self.with_end(&[&(message.len() as u32).to_le_bytes(), message].concat())
     }
 
-    fn expect_rejection(&self, what: &str, proof: &[u8]) {
-        match catch_unwind(AssertUnwindSafe(|| self.check(proof))) {
-            Ok(Err(_)) => {}
-            Ok(Ok(())) => panic!("accepted: {what}"),
-            Err(_) => panic!("the verifier panicked: {what}"),
-        }
+    fn refuse(&self, what: &str, proof: &[u8]) {
+        self.keys.refuse(proof, || format!("{}: {what}", self.name));
     }
 }
 
-fn cases() -> [Case; 2] {
-    [case(&[vec![100, 130], vec![17, 5], vec![64, 64]]), case(&[vec![25, 3], vec![4]])]
+fn cases() -> [Case; 4] {
+    let [small, one, two, cut] = [run(&layers(), &[]), run(&wide(), &[]), run(&large(), &[]), run(&large(), &[1])];
+    let in_the_clear = |job: &Job| {
+        let plan = &job.key.plan().subgraphs[0];
+        [verifier::weight_layout(&job.key, 0), Layout::new(&plan.column_shapes)].map(|layout| layout.in_the_clear())
+    };
+    assert_eq!([&small, &one, &two].map(in_the_clear), [[true, true], [false, true], [false, false]]);
+    assert!(!verifier::boundary_layout(&cut.key).in_the_clear());
+    [
+        Case::of_subgraph("in the clear", &small),
+        Case::of_subgraph("weights and, in the clear, witness", &one),
+        Case::of_subgraph("weights and witness together", &two),
+        Case::of_boundary("boundary", &cut),
+    ]
 }
 
 #[test]
 fn altered_bytes_are_rejected() {
     for case in cases() {
-        case.check(&case.proof).unwrap();
+        assert_eq!(case.with_message(&case.message), case.proof.to_bytes());
         // A stride that shares no factor with the words and rows, so that it meets all their bytes.
-        let stride = if case.layout.in_the_clear() { 1 } else { 61 };
-        for at in (0..case.proof.len()).step_by(stride) {
+        let (stride, slow) = if case.message.len() < 1 << 12 { (1, 1) } else { STRIDE };
+        for (count, at) in (0..case.message.len()).step_by(stride).enumerate() {
             for flip in [1, 0x80] {
-                let mut proof = case.proof.clone();
-                proof[at] ^= flip;
-                case.expect_rejection(&format!("byte {at} of {}, flipped by {flip}", proof.len()), &proof);
+                let mut message = case.message.clone();
+                message[at] ^= flip;
+                let (proof, what) = (case.with_message(&message), format!("byte {at} flipped by {flip}"));
+                if count % slow == 0 {
+                    case.refuse(&what, &proof);
+                } else {
+                    case.keys.refuse_fast(&proof, || format!("{}: {what}", case.name));
+                }
             }
         }
     }
@@ -94,21 +107,16 @@ fn altered_bytes_are_rejected() {
 #[test]
 fn truncated_and_extended_messages_are_rejected() {
     for case in cases() {
-        let message = case.message();
+        let message = case.message.as_slice();
+        let length = (message.len() as u32).to_le_bytes();
         for len in (0..message.len()).step_by(message.len() / 60 + 1) {
-            case.expect_rejection("proof cut", &case.proof[..HEADER + len]);
-            case.expect_rejection("message cut", &case.with_message(&message[..len]));
-            case.expect_rejection(
-                "bytes dropped",
-                &case.with_message(&[&message[..len], &message[len + 1..]].concat()),
-            );
-            case.expect_rejection(
-                "byte inserted",
-                &case.with_message(&[&message[..len], &[0], &message[len..]].concat()),
-            );
+            case.refuse("proof cut", &case.with_end(&[&length, &message[..len]].concat()));
+            case.refuse("message cut", &case.with_message(&message[..len]));
+            case.refuse("bytes dropped", &case.with_message(&[&message[..len], &message[len + 1..]].concat()));
+            case.refuse("byte inserted", &case.with_message(&[&message[..len], &[0], &message[len..]].concat()));
         }
-        case.expect_rejection("byte after the message", &case.with_message(&[message, &[0]].concat()));
-        case.expect_rejection("byte after the proof", &[&case.proof[..], &[0]].concat());
+        case.refuse("byte after the message", &case.with_message(&[message, &[0]].concat()));
+        case.refuse("byte after the proof", &case.with_end(&[&length, message, &[0]].concat()));
     }
 }
 
@@ -134,10 +142,10 @@ fn change_sumcheck(data: &mut SumcheckData<F, K>, how: usize) -> bool {
     }
 }
 
-type Openings = QueryOpenings<F, K, kernels::MultiProof>;
+type Openings = QueryOpenings<F, K, Vec<kernels::MultiProof>>;
 
 fn change_openings(openings: &mut Openings, how: usize) -> bool {
-    if how == 20 {
+    if how == 30 {
         // Rows of the other field.
         *openings = match openings.clone() {
             QueryOpenings::Base(SharedProofOpening { rows, proof }) => {
@@ -156,7 +164,14 @@ fn change_openings(openings: &mut Openings, how: usize) -> bool {
         QueryOpenings::Extension(opening) => &mut opening.proof,
     };
     if how >= 10 {
-        return how < 15 && change(&mut proof.sibling_hashes, how - 10, |hash| hash[0] ^= 1);
+        let (tree, how) = ((how - 10) / 5, (how - 10) % 5);
+        return match proof.get_mut(tree) {
+            Some(proof) => change(&mut proof.sibling_hashes, how, |hash| hash[0] ^= 1),
+            // Another number of trees.
+            None if how == 0 => proof.pop().is_some(),
+            None if how == 1 => proof.first().cloned().map(|first| proof.push(first)).is_some(),
+            None => false,
+        };
     }
     let within = |how: usize| how - 5;
     match openings {
@@ -167,7 +182,7 @@ fn change_openings(openings: &mut Openings, how: usize) -> bool {
     }
 }
 
-fn change_round(proof: &mut Proof, round: usize, how: usize) -> bool {
+fn change_round(proof: &mut Opening, round: usize, how: usize) -> bool {
     let Some(round) = proof.whir.rounds.get_mut(round) else { return false };
     match how {
         0 => round.commitment.take().is_some(),
@@ -193,7 +208,7 @@ fn change_round(proof: &mut Proof, round: usize, how: usize) -> bool {
     }
 }
 
-fn change_rest(proof: &mut Proof, how: usize) -> bool {
+fn change_rest(proof: &mut Opening, how: usize) -> bool {
     let whir = &mut proof.whir;
     match how {
         0..5 => change(&mut whir.initial_ood_answers, how, |x| *x += K::ONE),
@@ -233,32 +248,25 @@ fn change_rest(proof: &mut Proof, how: usize) -> bool {
 
 #[test]
 fn every_changed_field_is_rejected() {
-    let [case, _] = cases();
+    for case in &cases()[1..] {
+        every_changed_field_of(case);
+    }
+}
+
+fn every_changed_field_of(case: &Case) {
     let mut changes = 0;
-    let mut attempt = |what: String, apply: &dyn Fn(&mut Proof) -> bool| {
-        let mut proof: Proof = postcard::from_bytes(case.message()).unwrap();
-        if apply(&mut proof) {
+    let mut attempt = |what: String, apply: &dyn Fn(&mut Opening) -> bool| {
+        let mut opening: Opening = postcard::from_bytes(&case.message).unwrap();
+        if apply(&mut opening) {
             changes += 1;
-            case.expect_rejection(&what, &case.with_message(&postcard::to_allocvec(&proof).unwrap()));
+            case.refuse(&what, &case.with_message(&postcard::to_allocvec(&opening).unwrap()));
         }
     };
-    for how in 0..66 {
+    for how in 0..76 {
         attempt(format!("proof, change {how}"), &|proof| change_rest(proof, how));
         for round in 0..2 {
             attempt(format!("round {round}, change {how}"), &|proof| change_round(proof, round, how));
         }
     }
     assert!(changes > 80, "only {changes} changes applied");
-}
-
-#[test]
-fn claims_of_another_value_are_rejected_with_a_fitting_message() {
-    for case in cases() {
-        let mut other = Case { layout: case.layout.clone(), claims: case.claims.clone(), proof: case.proof.clone() };
-        other.claims[0].value += k_from_i64(1);
-        other.expect_rejection("another value", &case.proof);
-        let mut other = Case { layout: case.layout.clone(), claims: case.claims.clone(), proof: case.proof.clone() };
-        other.claims[0].point[0] += k_from_i64(1);
-        other.expect_rejection("another point", &case.proof);
-    }
 }

@@ -4,15 +4,14 @@
 mod common;
 
 use common::nets::{convnet, large, layers};
+use common::verdict::Keys;
 use common::{Job, run};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use verifier::argument::subgraph::{self, DOMAIN, begin};
 use verifier::field::K_BYTES;
 use verifier::key::ModelKey;
 use verifier::proof::Proof;
 use verifier::transcript::Reader;
-use verifier::verify;
 
 /// A part of the file with a meaning of its own.
 struct Field {
@@ -91,29 +90,20 @@ fn fields(job: &Job) -> Vec<Field> {
     walk.fields
 }
 
-/// Expects an error, and no panic.
-#[track_caller]
-fn refused(key: &ModelKey, bytes: &[u8], what: impl Fn() -> String) {
-    match catch_unwind(AssertUnwindSafe(|| verify(key, bytes).is_ok())) {
-        Ok(accepted) => assert!(!accepted, "{} is accepted", what()),
-        Err(_) => panic!("{} makes the verifier panic", what()),
-    }
-}
-
 /// The bytes with a range replaced.
 fn replaced(bytes: &[u8], range: &Range<usize>, by: &[u8]) -> Vec<u8> {
     [&bytes[..range.start], by, &bytes[range.end..]].concat()
 }
 
 fn mutate_fields(job: &Job) {
-    let (key, proof) = (&job.key, &job.proof);
+    let (keys, proof) = (&Keys::of(job), &job.proof);
     let fields = fields(job);
     for (place, Field { name, range }) in fields.iter().enumerate() {
         let old = &proof[range.clone()];
         let last = old.len().saturating_sub(1);
         let try_one = |what: &str, new: &[u8]| {
             if new != old {
-                refused(key, &replaced(proof, range, new), || format!("{name}: {what}"));
+                keys.refuse(&replaced(proof, range, new), || format!("{name}: {what}"));
             }
         };
         let altered = |byte: usize, bit: u8| {
@@ -134,10 +124,10 @@ fn mutate_fields(job: &Job) {
             let new = &proof[next.range.clone()];
             if new != old {
                 let swapped = [&proof[..range.start], new, old, &proof[next.range.end..]].concat();
-                refused(key, &swapped, || format!("{name} and {}: swapped", next.name));
+                keys.refuse(&swapped, || format!("{name} and {}: swapped", next.name));
             }
         }
-        refused(key, &proof[..range.start], || format!("cut off before {name}"));
+        keys.refuse(&proof[..range.start], || format!("cut off before {name}"));
     }
 }
 
@@ -159,23 +149,25 @@ fn every_field_of_a_proof_with_large_commitments() {
 #[test]
 fn every_byte_of_a_small_proof() {
     let job = run(&layers(), &[2]);
+    let keys = Keys::of(&job);
     for position in 0..job.proof.len() {
         let mut bytes = job.proof.clone();
         bytes[position] ^= 1 << (position % 8);
-        refused(&job.key, &bytes, || format!("byte {position}"));
+        keys.refuse(&bytes, || format!("byte {position}"));
     }
 }
 
 #[test]
 fn bytes_all_over_large_openings() {
     let job = run(&large(), &[2]);
+    let keys = Keys::of(&job);
     for Field { name, range } in fields(&job).iter().filter(|f| f.name.ends_with("message")) {
         for position in range.clone().step_by(1 + range.len() / 150) {
             let mut bytes = job.proof.clone();
             bytes[position] ^= 1 << (position % 8);
-            refused(&job.key, &bytes, || format!("{name}, byte {}", position - range.start));
+            keys.refuse(&bytes, || format!("{name}, byte {}", position - range.start));
             bytes.remove(position);
-            refused(&job.key, &bytes, || format!("{name} without byte {}", position - range.start));
+            keys.refuse(&bytes, || format!("{name} without byte {}", position - range.start));
         }
     }
 }
@@ -183,20 +175,22 @@ fn bytes_all_over_large_openings() {
 #[test]
 fn a_small_proof_cut_off_anywhere() {
     let job = run(&layers(), &[1]);
+    let keys = Keys::of(&job);
     for length in 0..job.proof.len() {
-        refused(&job.key, &job.proof[..length], || format!("cut off at {length}"));
+        keys.refuse(&job.proof[..length], || format!("cut off at {length}"));
     }
 }
 
 #[test]
 fn lengths_beyond_the_file_allocate_nothing() {
     let job = run(&layers(), &[1]);
+    let keys = Keys::of(&job);
     for Field { name, range } in fields(&job).iter().filter(|f| f.name.contains("length") || f.name.contains("number"))
     {
         for length in [u64::MAX, u64::MAX / 8, 1 << 61, 1 << 40, 1 << 32, job.proof.len() as u64] {
             let new = &length.to_le_bytes()[..range.len()];
             if *new != job.proof[range.clone()] {
-                refused(&job.key, &replaced(&job.proof, range, new), || format!("{name} {length}"));
+                keys.refuse(&replaced(&job.proof, range, new), || format!("{name} {length}"));
             }
         }
     }

@@ -38,14 +38,21 @@ pub fn eq_index(point: &[K], index: usize) -> K {
     point.iter().enumerate().map(|(i, &x)| if bit(i) { x } else { K::ONE - x }).product()
 }
 
+/// `eq(point, i)` for every index, in order.
+pub fn eq_all(point: &[K]) -> Vec<K> {
+    point
+        .iter()
+        .fold(vec![K::ONE], |all, &x| all.iter().flat_map(|&weight| [weight * (K::ONE - x), weight * x]).collect())
+}
+
 /// `sum_{i < d} eq(point, i)`.
 pub fn ones(point: &[K], d: usize) -> K {
-    (0..d).map(|i| eq_index(point, i)).sum()
+    eq_all(point).into_iter().take(d).sum()
 }
 
 /// `sum_{i < d} eq(a, i) eq(b, i)`.
 pub fn eq_below(a: &[K], b: &[K], d: usize) -> K {
-    (0..d).map(|i| eq_index(a, i) * eq_index(b, i)).sum()
+    eq_all(a).into_iter().zip(eq_all(b)).take(d).map(|(a, b)| a * b).sum()
 }
 
 /// The extension of a tensor of ones of this shape.
@@ -71,9 +78,11 @@ pub fn digits(shape: &[usize], flat: usize) -> Vec<usize> {
 
 /// `sum_i prod_axis eq(r_axis, i_axis) T[i]`.
 pub fn evaluate(shape: &[usize], values: impl Iterator<Item = K>, point: &[K]) -> Result<K, Error> {
-    let parts = split(shape, point)?;
-    let weight =
-        |flat: usize| -> K { parts.iter().zip(digits(shape, flat)).map(|(part, i)| eq_index(part, i)).product() };
+    let axes: Vec<Vec<K>> = split(shape, point)?.into_iter().map(eq_all).collect();
+    let weight = |flat: usize| -> K {
+        let factors = axes.iter().zip(digits(shape, flat));
+        factors.map(|(axis, i)| axis.get(i).copied().unwrap_or(K::ZERO)).product()
+    };
     Ok(values.enumerate().map(|(flat, value)| weight(flat) * value).sum())
 }
 

@@ -1,7 +1,7 @@
 //! Small polynomials: the root is BLAKE3 of the cells, the opening is the cells, as zigzag variable-length integers.
 
 use crate::error::Error;
-use crate::extension::eq_index;
+use crate::extension::eq_all;
 use crate::field::{F, K, f};
 use crate::transcript::Digest;
 
@@ -15,7 +15,7 @@ pub fn verify(root: &Digest, cells: usize, points: &[&[K]], message: &[u8]) -> R
         return fail("the values sent are not the committed ones");
     }
     let cells = decode(message, cells)?;
-    let evaluate = |point: &&[K]| cells.iter().enumerate().map(|(i, &cell)| eq_index(point, i) * K::from(cell)).sum();
+    let evaluate = |point: &&[K]| cells.iter().zip(eq_all(point)).map(|(&cell, weight)| weight * K::from(cell)).sum();
     Ok(points.iter().map(evaluate).collect())
 }
 

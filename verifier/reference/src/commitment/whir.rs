@@ -9,7 +9,7 @@ use super::parameters::{Code, POW_BUDGET, Parameters};
 use super::seed::{self, Step, Values, numbers};
 use crate::claims::powers;
 use crate::error::Error;
-use crate::extension::{eq, eq_index};
+use crate::extension::{eq, eq_all};
 use crate::field::{F, K, root_of_unity};
 use crate::transcript::{Digest, Sponge};
 use ark_ff::Field;
@@ -41,7 +41,7 @@ impl Weight {
     /// `sum over the cube of weight * polynomial`, for the polynomial's values in order.
     fn apply(&self, values: &[K]) -> K {
         match self {
-            Self::At(point) => values.iter().enumerate().map(|(i, &value)| eq_index(point, i) * value).sum(),
+            Self::At(point) => dot(values, &eq_all(point)),
             Self::Powers(x, _) => powers(values.iter().copied(), K::from(*x)),
         }
     }
@@ -62,6 +62,10 @@ impl Weight {
             }
         }
     }
+}
+
+fn dot(values: &[K], weights: &[K]) -> K {
+    values.iter().zip(weights).map(|(&x, &weight)| x * weight).sum()
 }
 
 /// `(x^(2^(n-1)), .., x^2, x)`.
@@ -261,7 +265,8 @@ impl Run<'_> {
 
         let point: Vec<K> = self.bound.iter().rev().take(code.fold).copied().collect();
         let generator = root_of_unity(code.log_rows());
-        let fold = |row: &Vec<K>| row.iter().enumerate().map(|(i, &x)| eq_index(&point, i) * x).sum();
+        let weights = eq_all(&point);
+        let fold = |row: &Vec<K>| dot(row, &weights);
         let weight = |&place: &usize| Weight::Powers(generator.pow([place as u64]), code.left);
         Ok(shown.iter().map(fold).zip(places.iter().map(weight)).collect())
     }
@@ -274,7 +279,7 @@ impl Run<'_> {
             weights = weights + *factor * weight.evaluate(&point).ok_or(Error::Internal("a weight has no point"))?;
         }
         let rest = point.get(..variables).ok_or(Error::Internal("the polynomial sent has no point"))?;
-        let value: K = sent.iter().enumerate().map(|(i, &x)| eq_index(rest, i) * x).sum();
+        let value = dot(sent, &eq_all(rest));
         if self.claim == weights * value { Ok(()) } else { refuse("the last claim does not hold") }
     }
 }
