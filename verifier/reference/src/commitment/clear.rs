@@ -1,7 +1,6 @@
 //! Small polynomials: the root is BLAKE3 of the cells, the opening is the cells, as zigzag variable-length integers.
 
 use crate::error::Error;
-use crate::extension::eq_all;
 use crate::field::{F, K, f};
 use crate::transcript::Digest;
 
@@ -15,8 +14,20 @@ pub fn verify(root: &Digest, cells: usize, points: &[&[K]], message: &[u8]) -> R
         return fail("the values sent are not the committed ones");
     }
     let cells = decode(message, cells)?;
-    let evaluate = |point: &&[K]| cells.iter().zip(eq_all(point)).map(|(&cell, weight)| weight * K::from(cell)).sum();
+    let evaluate = |point: &&[K]| {
+        let terms =
+            weights(point).into_iter().filter_map(|(i, weight)| cells.get(i).map(|&cell| weight * K::from(cell)));
+        terms.sum()
+    };
     Ok(points.iter().map(evaluate).collect())
+}
+
+/// Indices with their `eq` at the point, but for those where it is 0: a block's offset is coordinates of 0 and 1.
+fn weights(point: &[K]) -> Vec<(usize, K)> {
+    point.iter().fold(vec![(0, K::ONE)], |all, &x| {
+        let halves = all.iter().flat_map(|&(i, weight)| [(2 * i, weight * (K::ONE - x)), (2 * i + 1, weight * x)]);
+        halves.filter(|&(_, weight)| weight != K::ZERO).collect()
+    })
 }
 
 /// Exactly this many cells, from their one encoding.
