@@ -2,8 +2,8 @@
 
 use crate::float::{Graph as FloatGraph, Kind, Op, fuse};
 use crate::lower::builder::Overflow;
-use crate::lower::lower;
-use crate::report::{self, AccuracyReport};
+use crate::lower::resolution;
+use crate::report::AccuracyReport;
 use crate::{ExecuteError, InputError, onnx, quantise};
 use kernels::Ints;
 use std::collections::BTreeMap;
@@ -132,11 +132,8 @@ pub fn import_onnx(bytes: &[u8], options: &ImportOptions) -> Result<Model, Impor
     let seen = quantise::calibrate(&float, &samples, headroom);
     quantise::settle_masks(&mut float, &seen);
     let ranges = quantise::calibrate(&float, &samples, headroom);
-    let lowered = lower(&float, &ranges, options)?;
-    lowered.builder.graph.check()?;
-    let (graph, weights) = (lowered.builder.graph, lowered.builder.weights);
-    let report = report::measure(&float, &graph, &weights, &lowered.values, &samples, warnings)?;
-    Ok(Model { graph, weights, report })
+    let (lowered, report) = resolution::choose(&float, &ranges, options, &samples, warnings)?;
+    Ok(Model { graph: lowered.builder.graph, weights: lowered.builder.weights, report })
 }
 
 fn check_options(options: &ImportOptions) -> Result<(), ImportError> {

@@ -66,17 +66,34 @@ fn summary(key: &ModelKey) -> String {
     text
 }
 
-/// A row for each node: the accumulator is what an einsum computes before it is requantised.
+/// A row for each node: the accumulator is what an einsum computes before it is requantised; `weights` are the bits of the
+/// widest constant that it contracts.
 fn nodes(key: &ModelKey) -> String {
     let graph = key.graph();
-    let mut text =
-        format!("\n{:>5} {:>8} {:<7} {:<16} {:>5}  {}\n", "node", "subgraph", "kind", "shape", "bits", "layer");
+    let mut text = format!(
+        "\n{:>5} {:>8} {:<7} {:<16} {:>5} {:>7}  {}\n",
+        "node", "subgraph", "kind", "shape", "bits", "weights", "layer"
+    );
     for (index, (node, subgraph)) in graph.nodes.iter().zip(&key.partition().subgraph_of_node).enumerate() {
         let output = node.op.output().map(|id| graph.tensor(id));
         let (shape, bits) = output.map_or(("assertion".into(), String::new()), |t| (shape(t), bits(t).to_string()));
-        let _ = writeln!(text, "{index:>5} {subgraph:>8} {:<7} {shape:<16} {bits:>5}  {}", kind(&node.op), node.name);
+        let weights = weights(graph, &node.op).map_or_else(String::new, |bits| bits.to_string());
+        let _ = writeln!(
+            text,
+            "{index:>5} {subgraph:>8} {:<7} {shape:<16} {bits:>5} {weights:>7}  {}",
+            kind(&node.op),
+            node.name
+        );
     }
     text + &widest(graph)
+}
+
+/// Bits of the widest constant that an einsum contracts.
+fn weights(graph: &Graph, op: &Op) -> Option<u32> {
+    let Op::Einsum(einsum) = op else { return None };
+    let operands = einsum.terms.iter().filter(|term| term.operands.len() > 1).flat_map(|term| &term.operands);
+    let constants = operands.map(|o| graph.tensor(o.tensor)).filter(|t| t.source == Source::Weight);
+    constants.map(bits).max()
 }
 
 /// The einsum that comes closest to the limit that the interval analysis keeps.

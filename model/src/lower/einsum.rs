@@ -1,6 +1,7 @@
 //! Contractions: operands narrow, constants merged and quantised, all terms at one exponent.
 
 use super::builder::{LIMIT, Overflow, bits_for};
+use super::resolution::lacking;
 use super::{Lowering, Quantised, quantise, quantise_constant};
 use crate::dense::{self, Factor};
 use crate::float::{Kind, Op, Term, Value};
@@ -59,6 +60,12 @@ impl Lowering<'_> {
         let narrow = Plan { wide_summands: false, ..full };
         let coarse = Plan { coarsen: true, ..narrow };
         let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, narrow, coarse];
+        if let Some(extra) = self.extra.get(&value) {
+            plans.insert(0, Plan { weight_bits: w + extra, ..full });
+        }
+        let weights = summands.iter().flat_map(|s| &s.constants);
+        let digits = weights.map(|w| lacking(dims, out, &w.labels, &w.data)).max().unwrap_or(0);
+        self.lacking.extend((digits > 0).then_some((value, digits)));
         for bits in (MIN_BITS..a.max(w)).rev().step_by(2) {
             let (activation_bits, weight_bits) = (a.min(bits), w.min(bits));
             plans.push(Plan { activation_bits, weight_bits, coefficient_bits: bits, ..coarse });

@@ -10,12 +10,14 @@ mod function;
 mod interval;
 mod maximum;
 mod prune;
+pub mod resolution;
 
 use crate::float::{Graph as FloatGraph, Kind, Op, Value};
 use crate::quantise::Range;
 use crate::scalar::table::exponent_for;
 use crate::{ImportError, ImportOptions};
 use builder::{Builder, Overflow, bits_for};
+use resolution::{Extra, Short};
 use std::collections::HashMap;
 use verifier::graph::{Port, TensorId};
 
@@ -34,26 +36,36 @@ pub struct Lowered {
     pub builder: Builder,
     /// The tensor of every float value that has one.
     pub values: Vec<Option<Quantised>>,
+    /// Contractions whose weights leave a channel short of digits.
+    pub short: Vec<Short>,
 }
 
-/// Lowers a float graph whose values were calibrated to `ranges`.
+/// Lowers a float graph whose values were calibrated to `ranges`; the weights of some contractions have `extra` bits.
 ///
 /// # Errors
 /// The layer whose integers could leave 62 bits, or that has no exact integer form.
-pub fn lower(float: &FloatGraph, ranges: &[Range], options: &ImportOptions) -> Result<Lowered, ImportError> {
+pub fn lower(
+    float: &FloatGraph,
+    ranges: &[Range],
+    options: &ImportOptions,
+    extra: &Extra,
+) -> Result<Lowered, ImportError> {
     let mut lowering = Lowering {
         float,
         ranges,
         options,
+        extra,
         builder: Builder::default(),
         raw: vec![None; float.nodes.len()],
         narrowed: HashMap::new(),
+        lacking: Vec::new(),
     };
     for index in 0..float.nodes.len() {
         lowering.node(Value(index))?;
     }
     lowering.outputs()?;
     let mut values = lowering.raw;
+    let mut accumulators: Vec<Option<Quantised>> = lowering.lacking.iter().map(|(value, _)| values[value.0]).collect();
     for ((value, bits), narrowed) in lowering.narrowed {
         // The report reads a value as its consumers do.
         if bits == options.activation_bits && !float.outputs.iter().any(|o| o.1 == value) {
@@ -61,17 +73,22 @@ pub fn lower(float: &FloatGraph, ranges: &[Range], options: &ImportOptions) -> R
         }
     }
     let mut builder = lowering.builder;
-    prune::prune(&mut builder, &mut values);
-    Ok(Lowered { builder, values })
+    prune::prune(&mut builder, values.iter_mut().chain(&mut accumulators));
+    let short = lowering.lacking.into_iter().zip(accumulators);
+    let short = short.filter_map(|((value, lacking), q)| Some(Short { value, tensor: q?.tensor, lacking }));
+    Ok(Lowered { builder, values, short: short.collect() })
 }
 
 struct Lowering<'a> {
     float: &'a FloatGraph,
     ranges: &'a [Range],
     options: &'a ImportOptions,
+    extra: &'a Extra,
     builder: Builder,
     raw: Vec<Option<Quantised>>,
     narrowed: HashMap<(Value, u32), Quantised>,
+    /// Digits that the shortest channel of a contraction lacks.
+    lacking: Vec<(Value, u32)>,
 }
 
 impl Lowering<'_> {

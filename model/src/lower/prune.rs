@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use verifier::graph::{AdviceRule, Op, Source, TensorId};
 
 /// Prunes the graph and renumbers tensors, `values` included.
-pub fn prune(builder: &mut Builder, values: &mut [Option<Quantised>]) {
+pub fn prune<'a>(builder: &mut Builder, values: impl Iterator<Item = &'a mut Option<Quantised>>) {
     let graph = &mut builder.graph;
     let mut live = vec![false; graph.tensors.len()];
     graph.inputs.iter().chain(&graph.outputs).for_each(|port| live[port.tensor.index()] = true);

@@ -1,8 +1,12 @@
 //! ONNX operators by their definition, and what is refused.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "common/onnx.rs"]
+#[path = "../common/onnx.rs"]
 mod onnx;
+#[path = "../reference/mod.rs"]
+mod reference;
+mod resolution;
 
 use common::import_and_run;
 use model::onnx_proto::data_type;
