@@ -1,11 +1,14 @@
 //! Row-major tensors of any scalar, and the two operations that the float and the integer executor share:
 //! [`einsum`] and [`rearrange`]. Integers wrap; the interval analysis makes sure that no final value does.
 
+mod sparse;
+
 use rayon::prelude::*;
+use std::borrow::Cow;
 use verifier::graph::AxisGroup;
 
 /// A ring element that the executors compute with.
-pub trait Scalar: Copy + Send + Sync + PartialEq + Default {
+pub trait Scalar: Copy + Send + Sync + PartialEq + Default + 'static {
     /// Neutral element of the product.
     const ONE: Self;
     /// `self + a * b`.
@@ -28,11 +31,26 @@ impl Scalar for i64 {
 
 /// A tensor with a label for each of its axes.
 #[derive(Clone, Debug)]
-pub struct Factor<T> {
+pub struct Factor<'a, T: Clone> {
     /// Row-major values.
-    pub data: Vec<T>,
+    pub data: Cow<'a, [T]>,
     /// One for each axis, distinct.
     pub labels: Vec<u8>,
+}
+
+impl<'a, T: Clone> Factor<'a, T> {
+    /// A view of values held elsewhere.
+    pub fn borrowed(data: &'a [T], labels: &[u8]) -> Self {
+        Self { data: Cow::Borrowed(data), labels: labels.to_vec() }
+    }
+
+    fn owned(data: Vec<T>, labels: Vec<u8>) -> Self {
+        Self { data: Cow::Owned(data), labels }
+    }
+
+    fn reborrowed(&self) -> Factor<'_, T> {
+        Factor::borrowed(&self.data, &self.labels)
+    }
 }
 
 /// Work, in multiplications, above which a contraction runs on all cores.
@@ -47,7 +65,8 @@ pub fn strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-fn lengths(dims: &[usize], labels: &[u8]) -> Vec<usize> {
+/// Lengths of the labels' axes.
+pub fn lengths(dims: &[usize], labels: &[u8]) -> Vec<usize> {
     labels.iter().map(|&l| dims[l as usize]).collect()
 }
 
@@ -63,80 +82,113 @@ fn offsets(dims: &[usize], labels: &[u8], order: &[u8]) -> Vec<usize> {
 }
 
 /// `sum_t coefficient_t * sum over the term's labels that are not in `out` of prod_k factor_{t,k}`, of shape `dims[out]`.
-pub fn einsum<T: Scalar>(dims: &[usize], out: &[u8], terms: Vec<(T, Vec<Factor<T>>)>) -> Vec<T> {
+pub fn einsum<T: Scalar>(dims: &[usize], out: &[u8], terms: Vec<(T, Vec<Factor<'_, T>>)>) -> Vec<T> {
     let mut result = vec![T::default(); lengths(dims, out).iter().product()];
     for (coefficient, factors) in terms {
         let product = contract(dims, out, factors);
-        if product.labels == out {
-            for (sum, &x) in result.iter_mut().zip(&product.data) {
-                *sum = sum.add_product(coefficient, x);
-            }
-        } else {
-            for (sum, offset) in result.iter_mut().zip(offsets(dims, &product.labels, out)) {
-                *sum = sum.add_product(coefficient, product.data[offset]);
-            }
-        }
+        add(dims, out, &mut result, coefficient, &product);
     }
     result
 }
 
+/// `sum += coefficient * term`, the term repeated along the labels that it lacks.
+pub fn add<T: Scalar>(dims: &[usize], out: &[u8], sum: &mut [T], coefficient: T, term: &Factor<'_, T>) {
+    if term.labels == out {
+        for (sum, &x) in sum.iter_mut().zip(term.data.iter()) {
+            *sum = sum.add_product(coefficient, x);
+        }
+    } else {
+        for (sum, offset) in sum.iter_mut().zip(offsets(dims, &term.labels, out)) {
+            *sum = sum.add_product(coefficient, term.data[offset]);
+        }
+    }
+}
+
 /// The product of the factors, summed over every label that is not in `keep`.
-fn contract<T: Scalar>(dims: &[usize], keep: &[u8], mut factors: Vec<Factor<T>>) -> Factor<T> {
-    let Some(mut product) = factors.pop() else { return Factor { data: vec![T::ONE], labels: Vec::new() } };
+fn contract<'a, T: Scalar>(dims: &[usize], keep: &[u8], mut factors: Vec<Factor<'a, T>>) -> Factor<'a, T> {
+    if let Some(chosen) = sparse::contract(dims, keep, &factors) {
+        return chosen;
+    }
+    let Some(mut product) = factors.pop() else { return Factor::owned(vec![T::ONE], Vec::new()) };
     factors.sort_by_key(|f| f.data.len());
     while let Some(next) = factors.pop() {
         let needed: Vec<u8> = factors.iter().flat_map(|f| &f.labels).chain(keep).copied().collect();
         product = pair(dims, &needed, &product, &next);
     }
-    sum_out(dims, keep, product)
+    sum_out(dims, keep, &product).unwrap_or(product)
 }
 
-fn sum_out<T: Scalar>(dims: &[usize], keep: &[u8], factor: Factor<T>) -> Factor<T> {
+/// The factor summed over the labels that are not in `keep`; `None` if there are none.
+fn sum_out<T: Scalar>(dims: &[usize], keep: &[u8], factor: &Factor<'_, T>) -> Option<Factor<'static, T>> {
     let (labels, gone): (Vec<u8>, Vec<u8>) = factor.labels.iter().partition(|l| keep.contains(l));
     if gone.is_empty() {
-        return factor;
+        return None;
     }
     let inner = offsets(dims, &factor.labels, &gone);
     let data = offsets(dims, &factor.labels, &labels)
         .iter()
         .map(|&o| inner.iter().fold(T::default(), |sum, &i| sum.add_product(T::ONE, factor.data[o + i])))
         .collect();
-    Factor { data, labels }
+    Some(Factor::owned(data, labels))
 }
 
 /// The values in the order of `order`, which must name all of the factor's labels.
-fn permuted<T: Scalar>(dims: &[usize], factor: &Factor<T>, order: &[u8]) -> Vec<T> {
+fn permuted<'a, T: Scalar>(dims: &[usize], factor: &'a Factor<'_, T>, order: &[u8]) -> Cow<'a, [T]> {
     if factor.labels == order {
-        return factor.data.clone();
+        return Cow::Borrowed(&factor.data);
     }
     offsets(dims, &factor.labels, order).iter().map(|&o| factor.data[o]).collect()
 }
 
+/// How the labels of two factors take part in their product.
+pub struct Roles {
+    /// In both, and kept.
+    pub batch: Vec<u8>,
+    /// Only in the first.
+    pub rows: Vec<u8>,
+    /// Only in the second.
+    pub columns: Vec<u8>,
+    /// In both, and summed.
+    pub summed: Vec<u8>,
+}
+
+impl Roles {
+    /// The roles in a product of `a` and `b` summed over what is not `needed`.
+    pub fn new(needed: &[u8], a: &[u8], b: &[u8]) -> Self {
+        let pick = |labels: &[u8], f: &dyn Fn(u8) -> bool| labels.iter().copied().filter(|&l| f(l)).collect();
+        Self {
+            batch: pick(a, &|l| b.contains(&l) && needed.contains(&l)),
+            rows: pick(a, &|l| !b.contains(&l)),
+            columns: pick(b, &|l| !a.contains(&l)),
+            summed: pick(a, &|l| b.contains(&l) && !needed.contains(&l)),
+        }
+    }
+}
+
 /// The product of two factors, summed over the labels that are not `needed`: one batched matrix product.
-fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) -> Factor<T> {
-    let only = |x: &Factor<T>, y: &Factor<T>| -> Factor<T> {
+fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<'_, T>, b: &Factor<'_, T>) -> Factor<'static, T> {
+    let only = |x: &Factor<'_, T>, y: &Factor<'_, T>| {
         let keep: Vec<u8> = y.labels.iter().chain(needed).copied().collect();
-        sum_out(dims, &keep, x.clone())
+        sum_out(dims, &keep, x)
     };
-    let (a, b) = (only(a, b), only(b, a));
-    let pick = |labels: &[u8], f: &dyn Fn(u8) -> bool| labels.iter().copied().filter(|&l| f(l)).collect::<Vec<u8>>();
-    let batch = pick(&a.labels, &|l| b.labels.contains(&l) && needed.contains(&l));
-    let summed = pick(&a.labels, &|l| b.labels.contains(&l) && !needed.contains(&l));
-    let rows = pick(&a.labels, &|l| !b.labels.contains(&l));
-    let columns = pick(&b.labels, &|l| !a.labels.contains(&l));
+    let (reduced_a, reduced_b) = (only(a, b), only(b, a));
+    let a = reduced_a.as_ref().map_or_else(|| a.reborrowed(), Factor::reborrowed);
+    let b = reduced_b.as_ref().map_or_else(|| b.reborrowed(), Factor::reborrowed);
+    let Roles { batch, rows, columns, summed } = Roles::new(needed, &a.labels, &b.labels);
     let size = |labels: &[u8]| lengths(dims, labels).iter().product::<usize>();
     let (m, n, k) = (size(&rows), size(&columns), size(&summed));
     let left = permuted(dims, &a, &[&batch[..], &rows, &summed].concat());
     let right = permuted(dims, &b, &[&batch[..], &columns, &summed].concat());
     let mut data = vec![T::default(); size(&batch) * m * n];
+    let labels = [&batch[..], &rows, &columns].concat();
     if data.is_empty() || k == 0 {
-        return Factor { data, labels: [batch, rows, columns].concat() };
+        return Factor::owned(data, labels);
     }
     let row = |(index, out): (usize, &mut [T])| {
         let x = &left[index * k..][..k];
         let y = &right[index / m * n * k..][..n * k];
         for (value, column) in out.iter_mut().zip(y.chunks_exact(k)) {
-            *value = x.iter().zip(column).fold(T::default(), |sum, (&p, &q)| sum.add_product(p, q));
+            *value = dot(x, column);
         }
     };
     if data.len() * k >= PARALLEL {
@@ -144,7 +196,22 @@ fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<T>, b: &Factor<T>) 
     } else {
         data.chunks_mut(n).enumerate().for_each(row);
     }
-    Factor { data, labels: [batch, rows, columns].concat() }
+    Factor::owned(data, labels)
+}
+
+/// Sums in lanes, which a compiler can keep in one register.
+fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::default(); LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest = xs.remainder().iter().zip(ys.remainder());
+    let rest = rest.fold(T::default(), |sum, (&p, &q)| sum.add_product(p, q));
+    for (x, y) in xs.zip(ys) {
+        for ((lane, &p), &q) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = lane.add_product(p, q);
+        }
+    }
+    lanes.into_iter().fold(rest, |sum, lane| sum.add_product(T::ONE, lane))
 }
 
 /// `output[o] = input[map(o)]`, or zero where the map leads nowhere: a view.

@@ -5,7 +5,7 @@ use kernels::Ints;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use thiserror::Error;
-use verifier::graph::{Advice, AdviceRule, Bound, Einsum, Graph, Lookup, Op, TensorId, View};
+use verifier::graph::{Advice, AdviceRule, Bound, Einsum, Graph, Lookup, Op, Tensor, TensorId, View};
 
 /// The value of each tensor, by its id; absent until it is computed.
 pub type Values = Vec<Option<Ints>>;
@@ -90,8 +90,18 @@ fn check_given(graph: &Graph, id: TensorId, value: &Ints) -> Result<(), ExecuteE
     if value.len() != tensor.len() {
         return unfit(format!("{} elements", value.len()), format!("{} for shape {:?}", tensor.len(), tensor.shape));
     }
-    match value.to_vec().into_iter().find(|x| !(tensor.lo..=tensor.hi).contains(x)) {
-        Some(x) => unfit(format!("the value {x}"), format!("{}..={}", tensor.lo, tensor.hi)),
+    check_range(graph, id, &value.to_vec())
+}
+
+/// Whether all values lie in the tensor's interval.
+pub(crate) fn check_range(graph: &Graph, id: TensorId, values: &[i64]) -> Result<(), ExecuteError> {
+    let Tensor { name, lo, hi, .. } = graph.tensor(id);
+    match values.iter().find(|x| !(*lo..=*hi).contains(x)) {
+        Some(x) => Err(ExecuteError::Unfit {
+            tensor: name.clone(),
+            found: format!("the value {x}"),
+            expected: format!("{lo}..={hi}"),
+        }),
         None => Ok(()),
     }
 }
@@ -115,7 +125,7 @@ impl Run<'_> {
         for term in &e.terms {
             let mut factors = Vec::with_capacity(term.operands.len());
             for operand in &term.operands {
-                factors.push(Factor { data: self.read(operand.tensor)?, labels: operand.labels.clone() });
+                factors.push(Factor { data: self.read(operand.tensor)?.into(), labels: operand.labels.clone() });
             }
             terms.push((term.coefficient, factors));
         }
@@ -138,22 +148,7 @@ impl Run<'_> {
         {
             tables.insert(id, self.read(id)?);
         }
-        let table = l.table.map(|id| &tables[&id]);
-        let hi = l.lo + ((1i64 << l.bits) - 1);
-        let apply = |x: &mut i64| -> Result<(), ExecuteError> {
-            let h = (*x * l.multiplier + l.add) >> l.shift;
-            if (h < l.lo && l.below == Bound::Forbid) || (h > hi && l.above == Bound::Forbid) {
-                return Err(ExecuteError::Forbidden { layer: self.layer.into(), value: h, lo: l.lo, hi });
-            }
-            let c = h.clamp(l.lo, hi);
-            *x = table.map_or(c, |t| t[(c - l.lo) as usize]);
-            Ok(())
-        };
-        if data.len() >= PARALLEL {
-            data.par_iter_mut().try_for_each(apply)?;
-        } else {
-            data.iter_mut().try_for_each(apply)?;
-        }
+        look_up(self.layer, l, l.table.map(|id| &tables[&id][..]), &mut data)?;
         Ok(l.output.map(|output| (output, data)))
     }
 
@@ -161,30 +156,50 @@ impl Run<'_> {
         match &a.rule {
             AdviceRule::Max { input } => {
                 let row = self.graph.tensor(*input).shape.last().copied().unwrap_or(1);
-                let data = self.read(*input)?;
-                Ok(data.chunks_exact(row).map(|row| row.iter().copied().fold(i64::MIN, i64::max)).collect())
+                Ok(row_max(&self.read(*input)?, row))
             }
             AdviceRule::FloorDiv { numerator, denominator } => {
-                let (n, d) = (self.read(*numerator)?, self.read(*denominator)?);
-                let quotient = |(i, &d): (usize, &i64)| {
-                    if d > 0 {
-                        Ok(n[i % n.len()].div_euclid(d))
-                    } else {
-                        Err(ExecuteError::Forbidden { layer: self.layer.into(), value: d, lo: 1, hi: i64::MAX })
-                    }
-                };
-                d.iter().enumerate().map(quotient).collect()
+                floor_div(self.layer, &self.read(*numerator)?, &self.read(*denominator)?)
             }
-            AdviceRule::Rsqrt { input, exponent } => {
-                let root = |&w: &i64| {
-                    if w > 0 {
-                        Ok((1u64 << exponent).div_euclid(w as u64).isqrt() as i64)
-                    } else {
-                        Err(ExecuteError::Forbidden { layer: self.layer.into(), value: w, lo: 1, hi: i64::MAX })
-                    }
-                };
-                self.read(*input)?.iter().map(root).collect()
-            }
+            AdviceRule::Rsqrt { input, exponent } => rsqrt(self.layer, &self.read(*input)?, *exponent),
         }
     }
+}
+
+/// Every element looked up, in place.
+pub(crate) fn look_up(layer: &str, l: &Lookup, table: Option<&[i64]>, data: &mut [i64]) -> Result<(), ExecuteError> {
+    let hi = l.lo + ((1i64 << l.bits) - 1);
+    let apply = |x: &mut i64| -> Result<(), ExecuteError> {
+        let h = (*x * l.multiplier + l.add) >> l.shift;
+        if (h < l.lo && l.below == Bound::Forbid) || (h > hi && l.above == Bound::Forbid) {
+            return Err(ExecuteError::Forbidden { layer: layer.into(), value: h, lo: l.lo, hi });
+        }
+        let c = h.clamp(l.lo, hi);
+        *x = table.map_or(c, |t| t[(c - l.lo) as usize]);
+        Ok(())
+    };
+    if data.len() >= PARALLEL { data.par_iter_mut().try_for_each(apply) } else { data.iter_mut().try_for_each(apply) }
+}
+
+/// The maximum of every row of the given length.
+pub(crate) fn row_max(data: &[i64], row: usize) -> Vec<i64> {
+    data.chunks_exact(row).map(|row| row.iter().copied().fold(i64::MIN, i64::max)).collect()
+}
+
+/// `floor(n / d)`, elementwise; `n` may be a scalar.
+pub(crate) fn floor_div(layer: &str, n: &[i64], d: &[i64]) -> Result<Vec<i64>, ExecuteError> {
+    let quotient = |(i, &d): (usize, &i64)| match d {
+        1.. => Ok(n[i % n.len()].div_euclid(d)),
+        _ => Err(ExecuteError::Forbidden { layer: layer.into(), value: d, lo: 1, hi: i64::MAX }),
+    };
+    d.iter().enumerate().map(quotient).collect()
+}
+
+/// The largest `r` with `r^2 w <= 2^exponent`, elementwise.
+pub(crate) fn rsqrt(layer: &str, w: &[i64], exponent: u32) -> Result<Vec<i64>, ExecuteError> {
+    let root = |&w: &i64| match w {
+        1.. => Ok((1u64 << exponent).div_euclid(w as u64).isqrt() as i64),
+        _ => Err(ExecuteError::Forbidden { layer: layer.into(), value: w, lo: 1, hi: i64::MAX }),
+    };
+    w.iter().map(root).collect()
 }

@@ -119,7 +119,13 @@ const GENERATED: usize = 4;
 /// What is wrong with the file, or what in it is not supported, by node and operator; see [`ImportError`].
 pub fn import_onnx(bytes: &[u8], options: &ImportOptions) -> Result<Model, ImportError> {
     check_options(options)?;
-    let mut float = fuse::fuse(onnx::read(bytes, options)?);
+    quantised(onnx::read(bytes, options)?, options)
+}
+
+/// The integer model of a float graph: simplifies, calibrates, quantises, checks, and measures the accuracy.
+pub(crate) fn quantised(float: FloatGraph, options: &ImportOptions) -> Result<Model, ImportError> {
+    check_options(options)?;
+    let mut float = fuse::fuse(float);
     let mut warnings = Vec::new();
     let (samples, headroom) = if options.samples.is_empty() {
         warnings.push(

@@ -4,10 +4,12 @@
 //! Nothing here prints, reads files or knows how a proof works.
 #![forbid(unsafe_code)]
 
+mod cached;
 mod dense;
 mod executor;
 mod float;
 mod import;
+pub mod language;
 mod lower;
 mod onnx;
 mod partition;
@@ -15,6 +17,7 @@ mod quantise;
 mod report;
 mod scalar;
 
+pub use cached::{Cache, CacheError};
 pub use executor::{ExecuteError, Values, execute};
 pub use import::{ImportError, ImportOptions, Model, import_onnx};
 pub use lower::builder::Overflow;

@@ -6,7 +6,7 @@ use thiserror::Error;
 use verifier::graph::Graph;
 
 /// `exp(-MASK_DEPTH)` is far below the last digit of any table entry.
-const MASK_DEPTH: f64 = 14.0;
+pub const MASK_DEPTH: f64 = 14.0;
 
 /// The values seen at calibration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,9 +54,11 @@ impl Range {
 pub fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Vec<Range> {
     let mut ranges = vec![Range::EMPTY; graph.nodes.len()];
     for sample in samples {
-        for (range, values) in ranges.iter_mut().zip(execute::run(graph, sample)) {
-            values.iter().for_each(|&x| range.include(x));
-        }
+        execute::run(graph, sample, &mut |value, data| {
+            if graph.as_constant(value).is_none() {
+                data.iter().for_each(|&x| ranges[value.0].include(x));
+            }
+        });
     }
     let widen = |(range, node): (Range, &crate::float::Node)| match node.kind {
         Kind::Real => range.widened(headroom),
@@ -65,10 +67,15 @@ pub fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -
     ranges.into_iter().zip(&graph.nodes).map(widen).collect()
 }
 
-/// Brings the masks of a graph down to finite size. A masked sum is `x + mask`, and any value that is [`MASK_DEPTH`] below
+/// Brings the masks of a graph to finite size. A masked sum is `x + mask`, and any value that is [`MASK_DEPTH`] below
 /// the least `x` gets weight 0 in a softmax; so the mask's [`ABSENT`] becomes just that, and costs no precision.
 pub fn settle_masks(graph: &mut FloatGraph, ranges: &[Range]) {
     let mut floors: Vec<(usize, f64)> = Vec::new();
+    for (node, range) in graph.nodes.iter_mut().zip(ranges) {
+        if let Op::Mask { floor, .. } = &mut node.op {
+            *floor = range.min.min(0.0) - MASK_DEPTH;
+        }
+    }
     for (node, range) in graph.nodes.iter().zip(ranges) {
         let Op::Einsum { terms, .. } = &node.op else { continue };
         for term in terms {

@@ -90,7 +90,6 @@ pub fn measure(
     let mut layers = vec![Errors::default(); float.nodes.len()];
     let mut outputs = vec![Errors::default(); float.outputs.len()];
     for sample in samples {
-        let expected = execute::run(float, sample);
         let mut values: Values = vec![None; graph.tensors.len()];
         for (&id, weight) in weights {
             values[id.index()] = Some(weight.clone());
@@ -101,16 +100,20 @@ pub fn measure(
         }
         executor::execute(graph, 0..graph.nodes.len() as u32, &mut values)?;
         let found = |tensor: TensorId, exponent| values[tensor.index()].as_ref().map(|v| dequantise(exponent, v));
-        for ((errors, quantised), expected) in layers.iter_mut().zip(quantised).zip(&expected) {
-            if let Some(found) = quantised.and_then(|q| found(q.tensor, q.exponent)) {
-                errors.add(expected, &found);
+        execute::run(float, sample, &mut |value, expected| {
+            if let (Some(q), None) = (quantised[value.0], float.as_constant(value))
+                && let Some(found) = found(q.tensor, q.exponent)
+            {
+                layers[value.0].add(expected, &found);
             }
-        }
-        for ((errors, port), (_, value)) in outputs.iter_mut().zip(&graph.outputs).zip(&float.outputs) {
-            if let Some(found) = found(port.tensor, port.exponent) {
-                errors.add(&expected[value.0], &found);
+            for ((errors, port), (_, output)) in outputs.iter_mut().zip(&graph.outputs).zip(&float.outputs) {
+                if *output == value
+                    && let Some(found) = found(port.tensor, port.exponent)
+                {
+                    errors.add(expected, &found);
+                }
             }
-        }
+        });
     }
     let computed =
         float.nodes.iter().zip(quantised).zip(&layers).filter(|((n, _), _)| !matches!(n.op, Op::Constant(_)));

@@ -2,21 +2,34 @@
 
 use super::{Graph, Node, Op, Value};
 use crate::dense::{self, Factor};
+use std::borrow::Cow;
 
-/// Every value of the graph for the given inputs (row-major, in order, with the lengths of the input nodes).
-pub fn run(graph: &Graph, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let mut values: Vec<Vec<f64>> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+/// Every value of the graph for the given inputs (row-major, in order, with the lengths of the input nodes), handed to
+/// `visit` in order. Values are kept no longer than they are read.
+pub fn run(graph: &Graph, inputs: &[Vec<f64>], visit: &mut dyn FnMut(Value, &[f64])) {
+    let mut last_use: Vec<usize> = (0..graph.nodes.len()).collect();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.op.inputs().iter().for_each(|v| last_use[v.0] = index);
+    }
+    let mut values: Vec<Cow<'_, [f64]>> = vec![Cow::Borrowed(&[]); graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let operands = node.op.inputs();
         let value = match &node.op {
-            Op::Input(position) => inputs[*position].clone(),
+            Op::Input(position) => Cow::Borrowed(&inputs[*position][..]),
+            Op::Constant(data) => Cow::Borrowed(&data[..]),
             _ => {
-                let operands: Vec<&[f64]> = node.op.inputs().iter().map(|v| values[v.0].as_slice()).collect();
-                compute(graph, node, &operands)
+                let operands: Vec<&[f64]> = operands.iter().map(|v| &*values[v.0]).collect();
+                Cow::Owned(compute(graph, node, &operands))
             }
         };
-        values.push(value);
+        visit(Value(index), &value);
+        if last_use[index] > index {
+            values[index] = value;
+        }
+        for operand in operands.iter().filter(|v| last_use[v.0] == index) {
+            values[operand.0] = Cow::Borrowed(&[]);
+        }
     }
-    values
 }
 
 /// The value of a node from those of its inputs, in the order of [`Op::inputs`].
@@ -32,7 +45,7 @@ pub fn compute(graph: &Graph, node: &Node, operands: &[&[f64]]) -> Vec<f64> {
                 .iter()
                 .map(|term| {
                     let factors = term.operands.iter().zip(data.by_ref());
-                    let factors = factors.map(|((_, labels), d)| Factor { data: d.to_vec(), labels: labels.clone() });
+                    let factors = factors.map(|((_, labels), d)| Factor::borrowed(d, labels));
                     (term.coefficient, factors.collect())
                 })
                 .collect();
@@ -52,6 +65,10 @@ pub fn compute(graph: &Graph, node: &Node, operands: &[&[f64]]) -> Vec<f64> {
                 counted.fold(f64::NEG_INFINITY, |max, (_, &x)| max.max(x))
             };
             rows(*input).enumerate().map(max).collect()
+        }
+        Op::Mask { floor, .. } => {
+            let seen = operands[1].iter().cycle();
+            operands[0].iter().zip(seen).map(|(&x, &seen)| if seen == 0.0 { *floor } else { x }).collect()
         }
         Op::ArgMax { input, last } => rows(*input).map(|row| arg_max(row, *last) as f64).collect(),
         Op::Quotient(..) => operands[0].iter().zip(operands[1]).map(|(a, b)| (a / b).floor()).collect(),

@@ -4,6 +4,7 @@
 //! a node whose operands are all constant is computed on the spot, so dead shapes and folded weights never become nodes.
 
 pub mod algebra;
+pub mod blocks;
 pub mod execute;
 pub mod fuse;
 pub mod moves;
@@ -103,6 +104,15 @@ pub enum Op {
         /// and the others are 0.
         present: Option<Value>,
     },
+    /// The element where a constant is 1, else a floor.
+    Mask {
+        /// Value read.
+        input: Value,
+        /// A constant whose axes are the input's last.
+        seen: Value,
+        /// [`ABSENT`]; finite, and far enough below for a softmax, once the range is known.
+        floor: f64,
+    },
     /// Index of the maximum over the last axis.
     ArgMax {
         /// Value read.
@@ -127,7 +137,7 @@ impl Op {
             Self::View { input, .. } | Self::Map { input, .. } | Self::ArgMax { input, .. } => vec![*input],
             Self::Positive(x) | Self::Floor(x) | Self::Reciprocal(x) | Self::Rsqrt(x) => vec![*x],
             Self::Max { input, present } => std::iter::once(*input).chain(*present).collect(),
-            Self::Quotient(a, b) => vec![*a, *b],
+            Self::Mask { input: a, seen: b, .. } | Self::Quotient(a, b) => vec![*a, *b],
         }
     }
 }

@@ -3,14 +3,15 @@
 use super::interval::{self, Factor, Interval};
 use kernels::Ints;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use thiserror::Error;
 use verifier::graph::{
     Advice, AdviceRule, AxisGroup, Bound, Einsum, Graph, Lookup, Node, Op, Operand, Source, Tensor, TensorId, Term,
     View,
 };
 
-/// Largest constant that is compared with others.
-const SHARED: usize = 1 << 17;
+/// Constants of more elements may be one tensor for several contractions, whatever these multiply them with.
+pub const SHARED: usize = 1 << 17;
 /// Every magnitude stays below this.
 pub const LIMIT: i128 = 1 << 62;
 
@@ -74,7 +75,7 @@ pub struct Builder {
     /// Layer of the source model that new nodes belong to.
     pub layer: String,
     names: HashMap<String, usize>,
-    constants: HashMap<(Vec<usize>, Vec<i64>), TensorId>,
+    constants: HashMap<(Vec<usize>, u64), Vec<TensorId>>,
 }
 
 impl Builder {
@@ -121,17 +122,20 @@ impl Builder {
         self.tensor("", shape, (range.0.into(), range.1.into()), Source::Input)
     }
 
-    /// A constant; equal ones of up to [`SHARED`] elements are one tensor.
+    /// A constant; equal ones are one tensor.
     pub fn constant(&mut self, what: &str, shape: Vec<usize>, values: Vec<i64>) -> Result<TensorId, Overflow> {
-        let key = (values.len() <= SHARED).then(|| (shape.clone(), values.clone()));
-        if let Some(&id) = key.as_ref().and_then(|key| self.constants.get(key)) {
-            return Ok(id);
-        }
         let lo = values.iter().copied().min().unwrap_or(0);
         let hi = values.iter().copied().max().unwrap_or(0);
+        let mut hasher = DefaultHasher::new();
+        values.hash(&mut hasher);
+        let (key, values) = ((shape.clone(), hasher.finish()), Ints::from(values));
+        let alike = self.constants.get(&key).into_iter().flatten();
+        if let Some(&id) = alike.into_iter().find(|id| self.weights[id] == values) {
+            return Ok(id);
+        }
         let id = self.tensor(what, shape, (lo.into(), hi.into()), Source::Weight)?;
-        self.constants.extend(key.map(|key| (key, id)));
-        self.weights.insert(id, Ints::from(values));
+        self.constants.entry(key).or_default().push(id);
+        self.weights.insert(id, values);
         Ok(id)
     }
 

@@ -1,11 +1,12 @@
 //! Contractions: operands narrow, constants merged and quantised, all terms at one exponent.
 
-use super::builder::{LIMIT, Overflow, bits_for};
+use super::builder::{LIMIT, Overflow, SHARED, bits_for};
 use super::resolution::lacking;
 use super::{Lowering, Quantised, quantise, quantise_constant};
 use crate::dense::{self, Factor};
 use crate::float::{Kind, Op, Term, Value};
 use crate::scalar::table::exponent_for;
+use std::borrow::Cow;
 use verifier::graph::{Operand, Term as IntegerTerm};
 
 /// How finely the parts of a contraction are represented.
@@ -26,17 +27,19 @@ const FACTOR_BITS: u32 = 22;
 const ROW_BITS: u32 = 22;
 /// Digits of a term beyond those of a rounded sum that coarsening keeps.
 const SPARE_DIGITS: i32 = 12;
+/// A sum that a lookup is to round stays below this.
+const LOOKED_UP: i128 = 1 << 56;
 /// Coarsest plan.
 const MIN_BITS: u32 = 8;
 
 /// A term with its constants merged.
-struct Prepared {
+struct Prepared<'a> {
     coefficient: f64,
     dynamic: Vec<(Value, Vec<u8>)>,
-    constants: Vec<Factor<f64>>,
+    constants: Vec<Factor<'a, f64>>,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     pub(super) fn einsum(
         &mut self,
         value: Value,
@@ -101,15 +104,16 @@ impl Lowering<'_> {
     }
 
     /// The terms with an operand that is not constant, and the sum of the others.
-    fn prepare(&self, dims: &[usize], out: &[u8], terms: &[Term]) -> (Vec<Prepared>, Option<Factor<f64>>) {
+    fn prepare(&self, dims: &[usize], out: &[u8], terms: &[Term]) -> (Vec<Prepared<'a>>, Option<Factor<'a, f64>>) {
+        let float = self.float;
         let mut summands = Vec::new();
-        let mut constant: Vec<(f64, Vec<Factor<f64>>)> = Vec::new();
+        let mut constant: Vec<(f64, Vec<Factor<'a, f64>>)> = Vec::new();
         for term in terms {
             let mut dynamic = Vec::new();
-            let mut constants: Vec<Factor<f64>> = Vec::new();
+            let mut constants: Vec<Factor<'a, f64>> = Vec::new();
             for (value, labels) in &term.operands {
-                match self.float.as_constant(*value) {
-                    Some(data) => constants.push(Factor { data: data.to_vec(), labels: labels.clone() }),
+                match float.as_constant(*value) {
+                    Some(data) => constants.push(Factor::borrowed(data, labels)),
                     None => dynamic.push((*value, labels.clone())),
                 }
             }
@@ -125,7 +129,7 @@ impl Lowering<'_> {
         }
         let used = |l: &u8| constant.iter().any(|(_, factors)| factors.iter().any(|f| f.labels.contains(l)));
         let labels: Vec<u8> = out.iter().copied().filter(used).collect();
-        (summands, Some(Factor { data: dense::einsum(dims, &labels, constant), labels }))
+        (summands, Some(Factor { data: dense::einsum(dims, &labels, constant).into(), labels }))
     }
 
     fn attempt(
@@ -133,8 +137,8 @@ impl Lowering<'_> {
         value: Value,
         dims: &[usize],
         out: &[u8],
-        summands: &[Prepared],
-        constant: Option<&Factor<f64>>,
+        summands: &[Prepared<'_>],
+        constant: Option<&Factor<'_, f64>>,
         plan: Plan,
     ) -> Result<Option<Quantised>, Overflow> {
         let mut terms: Vec<(i32, IntegerTerm)> = Vec::new();
@@ -172,13 +176,14 @@ impl Lowering<'_> {
                 }
             }
         }
-        let Some(range) = self.builder.contraction(dims, out, &aligned) else { return Ok(None) };
+        let range = self.builder.contraction(dims, out, &aligned);
+        let Some(range) = range.filter(|&(lo, hi)| lo > -LOOKED_UP && hi < LOOKED_UP) else { return Ok(None) };
         let tensor = self.builder.einsum_within("", dims.to_vec(), out.to_vec(), aligned, range)?;
         Ok(Some(Quantised { tensor, exponent: finest }))
     }
 
     /// A term in integers, and its exponent.
-    fn term(&mut self, dims: &[usize], summand: &Prepared, plan: Plan) -> Result<(i32, IntegerTerm), Overflow> {
+    fn term(&mut self, dims: &[usize], summand: &Prepared<'_>, plan: Plan) -> Result<(i32, IntegerTerm), Overflow> {
         let sign = |x: &f64| [-1.0, 0.0, 1.0].contains(x);
         let masks = summand.constants.iter().all(|c| c.data.iter().all(sign));
         let alone = summand.dynamic.len() == 1 && masks;
@@ -197,9 +202,15 @@ impl Lowering<'_> {
         }
         let mut coefficient = summand.coefficient;
         for factor in &summand.constants {
-            let scale = if masks { 1.0 } else { std::mem::replace(&mut coefficient, 1.0) };
-            let data: Vec<f64> = factor.data.iter().map(|x| x * scale).collect();
-            let (finest, integers) = quantise_constant(&data, plan.weight_bits);
+            // A large constant may be shared with another contraction, which has another coefficient.
+            let own = masks || factor.data.len() > SHARED;
+            let scale = if own { 1.0 } else { std::mem::replace(&mut coefficient, 1.0) };
+            let scaled: Cow<'_, [f64]> = if scale == 1.0 {
+                Cow::Borrowed(&factor.data)
+            } else {
+                factor.data.iter().map(|x| x * scale).collect()
+            };
+            let (finest, integers) = quantise_constant(&scaled, plan.weight_bits);
             let shape = factor.labels.iter().map(|&l| dims[l as usize]).collect();
             let tensor = self.builder.constant("weight", shape, integers)?;
             exponent += finest;
@@ -255,14 +266,14 @@ impl Lowering<'_> {
 }
 
 /// Multiplies constants together where the product is no larger than its largest factor.
-fn merge(dims: &[usize], mut constants: Vec<Factor<f64>>) -> Vec<Factor<f64>> {
+fn merge<'a>(dims: &[usize], mut constants: Vec<Factor<'a, f64>>) -> Vec<Factor<'a, f64>> {
     constants.sort_by_key(|f| std::cmp::Reverse(f.data.len()));
-    let mut merged: Vec<Factor<f64>> = Vec::new();
+    let mut merged: Vec<Factor<'a, f64>> = Vec::new();
     for constant in constants {
         match merged.iter_mut().find(|f| constant.labels.iter().all(|l| f.labels.contains(l))) {
             Some(factor) => {
                 let labels = factor.labels.clone();
-                factor.data = dense::einsum(dims, &labels, vec![(1.0, vec![factor.clone(), constant])]);
+                factor.data = dense::einsum(dims, &labels, vec![(1.0, vec![factor.clone(), constant])]).into();
             }
             None => merged.push(constant),
         }

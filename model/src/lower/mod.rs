@@ -8,6 +8,7 @@ mod divide;
 mod einsum;
 mod function;
 mod interval;
+mod mask;
 mod maximum;
 mod prune;
 pub mod resolution;
@@ -110,6 +111,7 @@ impl Lowering<'_> {
             Op::Positive(x) => self.positive(*x)?,
             Op::Floor(x) => self.floor(*x)?,
             Op::Max { input, present } => self.max(*input, *present)?,
+            Op::Mask { input, seen, .. } => self.mask(value, *input, *seen)?,
             Op::ArgMax { input, last } => self.arg_max(*input, *last)?,
             Op::Reciprocal(x) => self.reciprocal(*x)?,
             Op::Rsqrt(x) => self.rsqrt(*x)?,
@@ -164,7 +166,8 @@ impl Lowering<'_> {
             return Ok(narrowed);
         }
         if let Op::View { input, groups } = &self.float.node(value).op
-            && self.float.node(*input).shape.iter().product::<usize>() == self.float.shape(value).iter().product()
+            && self.float.node(*input).shape.iter().product::<usize>()
+                == self.float.shape(value).iter().product::<usize>()
         {
             // The same elements in another order: whoever reads them in the first order shares the lookup.
             let source = self.narrow(*input, bits)?;
@@ -218,7 +221,10 @@ impl Lowering<'_> {
 pub fn quantise_constant(data: &[f64], bits: u32) -> (i32, Vec<i64>) {
     let magnitude = data.iter().fold(0f64, |m, x| m.max(x.abs()));
     let finest = exponent_for(magnitude, bits, false);
-    let integral = |e: i32| data.iter().all(|x| (x * 2f64.powi(e)).fract() == 0.0);
+    let integral = |e: i32| {
+        let scale = 2f64.powi(e);
+        data.iter().all(|x| (x * scale).fract() == 0.0)
+    };
     let exponent = (0..finest).find(|&e| integral(e)).unwrap_or(if integral(0) { 0 } else { finest });
     (exponent, quantise(data, exponent))
 }

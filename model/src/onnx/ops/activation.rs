@@ -66,12 +66,8 @@ pub fn function(c: &Context<'_>, operator: &str) -> Imported<Expr> {
         "Sinh" => minus(of(Exp), x().scaled(-1.0).apply(Exp)).scaled(0.5),
         "Cosh" => of(Exp).plus(x().scaled(-1.0).apply(Exp)).scaled(0.5),
         "Gelu" => match c.string("approximate", "none").as_str() {
-            "none" => x().times(one_plus(x().scaled(std::f64::consts::FRAC_1_SQRT_2).apply(Erf))).scaled(0.5),
-            "tanh" => {
-                let cubic = x().times(one_plus(x().times(x()).scaled(0.044_715)));
-                let slope = (2.0 / std::f64::consts::PI).sqrt();
-                x().times(one_plus(cubic.scaled(slope).apply(Tanh))).scaled(0.5)
-            }
+            "none" => Expr::gelu(),
+            "tanh" => Expr::gelu_tanh(),
             other => return Err(c.unsupported(format!("approximation '{other}'"))),
         },
         "Elu" => elu(1.0, c.float("alpha", 1.0), 1.0),

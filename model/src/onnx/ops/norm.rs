@@ -59,26 +59,6 @@ fn softmax(c: &mut Context<'_>, x: Value, logarithm: bool) -> Value {
     c.g.div(powers, sum)
 }
 
-/// A value brought to mean 0 and deviation 1 over some axes.
-struct Standardised {
-    value: Value,
-    mean: Option<Value>,
-    inverse_deviation: Value,
-}
-
-/// `(x - mean) / sqrt(variance + epsilon)` over the given axes; without `centre`, the mean counts as 0.
-fn standardise(c: &mut Context<'_>, x: Value, axes: &[usize], epsilon: f64, centre: bool) -> Standardised {
-    let count: usize = axes.iter().map(|&a| c.g.shape(x)[a]).product();
-    let scale = 1.0 / count as f64;
-    let mean = centre.then(|| c.g.reduce_sum(x, axes, true, scale));
-    let centred = mean.map_or(x, |mean| c.g.sub(x, mean));
-    let square = c.g.mul(centred, centred);
-    let variance = c.g.reduce_sum(square, axes, true, scale);
-    let variance = c.g.scale(variance, 1.0, epsilon);
-    let inverse_deviation = c.g.rsqrt(variance);
-    Standardised { value: c.g.mul(centred, inverse_deviation), mean, inverse_deviation }
-}
-
 /// A vector over axis 1 of a tensor of the given rank, ready to broadcast.
 fn over_channels(c: &mut Context<'_>, value: Value, rank: usize) -> Value {
     let mut shape = vec![1; rank - 1];
@@ -113,8 +93,9 @@ fn layer(c: &mut Context<'_>, x: Value, rms: bool) -> Imported {
     let first = c.axis(c.int("axis").unwrap_or(-1), rank)?;
     let epsilon = c.float("epsilon", 1e-5);
     let axes: Vec<usize> = (first..rank).collect();
-    let standardised = standardise(c, x, &axes, epsilon, !rms);
-    let (y, scale) = (standardised.value, c.input(1)?);
+    let standardised = c.g.standardise(x, &axes, epsilon, !rms);
+    let y = c.g.linear(&[(standardised.factor, &[standardised.scaled, standardised.inverse])]);
+    let scale = c.input(1)?;
     c.broadcast(&[y, scale])?;
     let y = match c.optional(2) {
         Some(bias) => {
@@ -123,7 +104,9 @@ fn layer(c: &mut Context<'_>, x: Value, rms: bool) -> Imported {
         }
         None => c.g.mul(y, scale),
     };
-    Ok([y].into_iter().chain(standardised.mean).chain([standardised.inverse_deviation]).collect())
+    let mean = standardised.mean.map(|(mean, factor)| c.g.scale(mean, factor, 0.0));
+    let inverse_deviation = c.g.scale(standardised.inverse, standardised.deviation, 0.0);
+    Ok([y].into_iter().chain(mean).chain([inverse_deviation]).collect())
 }
 
 fn channels(c: &mut Context<'_>, x: Value, grouped: bool) -> Imported<Value> {
@@ -138,7 +121,8 @@ fn channels(c: &mut Context<'_>, x: Value, grouped: bool) -> Imported<Value> {
     split.extend(&shape[2..]);
     let x = c.g.reshape(x, &split);
     let axes: Vec<usize> = (2..split.len()).collect();
-    let y = standardise(c, x, &axes, epsilon, true).value;
+    let standardised = c.g.standardise(x, &axes, epsilon, true);
+    let y = c.g.linear(&[(standardised.factor, &[standardised.scaled, standardised.inverse])]);
     let y = c.g.reshape(y, &shape);
     let (scale, bias) = (c.input(1)?, c.input(2)?);
     let fits = [scale, bias].iter().all(|&p| c.shape(p) == [shape[1]]);

@@ -1,0 +1,412 @@
+//! The integer executor, position by position: a causal graph run on a sequence that grows, with the keys and values of
+//! earlier positions kept. Integers make it the same, bit for bit, as one run over the whole sequence.
+//!
+//! Every tensor that depends on the input has an axis of positions ("rows"). A step computes the rows of its own
+//! positions; a contraction that reads another tensor at all positions (the keys of attention) finds them in the cache.
+
+use crate::dense::{self, Factor};
+use crate::executor::{self, ExecuteError};
+use kernels::Ints;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use thiserror::Error;
+use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Op, TensorId, View};
+
+/// Where a tensor's axes lie in the sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rows {
+    /// The axis of the tensor's own positions.
+    axis: usize,
+    /// Position of its first row.
+    first: usize,
+    /// Axes of positions that are looked back at.
+    keys: Vec<usize>,
+}
+
+/// A graph that cannot be run position by position, or a step that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CacheError {
+    /// A node mixes positions.
+    #[error("layer '{layer}' cannot be run position by position: {reason}")]
+    NotCausal {
+        /// Layer of the source model.
+        layer: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// More positions than the graph has.
+    #[error("the model takes {length} positions; {asked} were asked for")]
+    Full {
+        /// Positions of the graph.
+        length: usize,
+        /// Positions asked for.
+        asked: usize,
+    },
+    /// The run itself.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+}
+
+/// A causal graph with one input, a sequence, and what it has computed so far.
+pub struct Cache<'a> {
+    graph: &'a Graph,
+    weights: &'a BTreeMap<TensorId, Ints>,
+    rows: Vec<Option<Rows>>,
+    /// Tensors that depend on no input.
+    fixed: BTreeMap<TensorId, Vec<i64>>,
+    /// Tensors that are looked back at: all rows so far, the axis of rows first.
+    kept: BTreeMap<TensorId, Vec<i64>>,
+    length: usize,
+    done: usize,
+}
+
+/// The labels of positions in a contraction.
+struct Labels {
+    row: u8,
+    keys: Vec<u8>,
+    first: usize,
+}
+
+impl<'a> Cache<'a> {
+    /// Finds the positions of every tensor; nothing is computed yet.
+    ///
+    /// # Errors
+    /// The layer that mixes positions.
+    pub fn new(graph: &'a Graph, weights: &'a BTreeMap<TensorId, Ints>) -> Result<Self, CacheError> {
+        let length =
+            graph.inputs.first().map_or(0, |port| graph.tensor(port.tensor).shape.first().copied().unwrap_or(0));
+        let rows = vec![None; graph.tensors.len()];
+        let mut cache = Self { graph, weights, rows, fixed: BTreeMap::new(), kept: BTreeMap::new(), length, done: 0 };
+        for port in &graph.inputs {
+            cache.rows[port.tensor.index()] = Some(Rows { axis: 0, first: 0, keys: Vec::new() });
+        }
+        for node in &graph.nodes {
+            let fail = |reason| CacheError::NotCausal { layer: node.name.clone(), reason };
+            let rows = match &node.op {
+                Op::Lookup(l) => cache.rows[l.input.index()].clone(),
+                Op::View(v) => cache.view_rows(v).map_err(fail)?,
+                Op::Advice(a) => cache.advice_rows(a).map_err(fail)?,
+                Op::Einsum(e) => cache.einsum_rows(e).map_err(fail)?,
+            };
+            if let Some(output) = node.op.output() {
+                cache.rows[output.index()] = rows;
+            }
+        }
+        Ok(cache)
+    }
+
+    /// Positions computed.
+    pub fn len(&self) -> usize {
+        self.done
+    }
+
+    /// Whether nothing has been computed.
+    pub fn is_empty(&self) -> bool {
+        self.done == 0
+    }
+
+    fn labels(&self, e: &Einsum) -> Result<Option<Labels>, &'static str> {
+        let operands = || e.terms.iter().flat_map(|t| &t.operands);
+        let positioned = || operands().filter_map(|o| Some((o, self.rows[o.tensor.index()].as_ref()?)));
+        let own: Vec<u8> = positioned().map(|(o, rows)| o.labels[rows.axis]).collect();
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let row = e.out_labels.iter().copied().find(|l| own.contains(l)).ok_or("it sums over all positions")?;
+        let mut labels = Labels { row, keys: Vec::new(), first: 0 };
+        for (operand, rows) in positioned() {
+            let own = operand.labels[rows.axis];
+            if own == row {
+                labels.first = rows.first;
+            } else {
+                labels.keys.push(own);
+            }
+            labels.keys.extend(rows.keys.iter().map(|&axis| operand.labels[axis]));
+        }
+        for (operand, rows) in positioned() {
+            let expected = if operand.labels[rows.axis] == row { labels.first } else { 0 };
+            if rows.first != expected {
+                return Err("its operands begin at different positions");
+            }
+        }
+        if labels.keys.contains(&row) {
+            return Err("an axis is both a position and one that is looked back at");
+        }
+        Ok(Some(labels))
+    }
+
+    fn einsum_rows(&mut self, e: &Einsum) -> Result<Option<Rows>, &'static str> {
+        let Some(labels) = self.labels(e)? else { return Ok(None) };
+        for operand in e.terms.iter().flat_map(|t| &t.operands) {
+            if let Some(rows) = &self.rows[operand.tensor.index()]
+                && operand.labels[rows.axis] != labels.row
+            {
+                if !rows.keys.is_empty() {
+                    return Err("it looks back at something that looks back itself");
+                }
+                self.kept.entry(operand.tensor).or_default();
+            }
+        }
+        let axis = e.out_labels.iter().position(|&l| l == labels.row).unwrap_or_default();
+        let keys = (0..e.out_labels.len()).filter(|&a| labels.keys.contains(&e.out_labels[a])).collect();
+        Ok(Some(Rows { axis, first: labels.first, keys }))
+    }
+
+    fn view_rows(&self, v: &View) -> Result<Option<Rows>, &'static str> {
+        let Some(rows) = &self.rows[v.input.index()] else { return Ok(None) };
+        let (input, output) = (&self.graph.tensor(v.input).shape, &self.graph.tensor(v.output).shape);
+        let mut result = Rows { axis: 0, first: rows.first, keys: Vec::new() };
+        for group in &v.groups {
+            let is_row = group.input_axes.contains(&rows.axis);
+            if !is_row && !group.input_axes.iter().any(|a| rows.keys.contains(a)) {
+                continue;
+            }
+            let (&[from], &[to]) = (&group.input_axes[..], &group.output_axes[..]) else {
+                return Err("a view joins positions with another axis");
+            };
+            match &group.map {
+                IndexMap::Affine { offset, strides } if strides[..] == [1] && *offset >= 0 => {
+                    let inside = *offset as usize + output[to] <= input[from];
+                    if !inside || (!is_row && *offset != 0) || (!is_row && output[to] != input[from]) {
+                        return Err("a view moves positions");
+                    }
+                    if is_row {
+                        result.axis = to;
+                        result.first += *offset as usize;
+                    } else {
+                        result.keys.push(to);
+                    }
+                }
+                _ => return Err("a view moves positions"),
+            }
+        }
+        Ok(Some(result))
+    }
+
+    fn advice_rows(&self, a: &Advice) -> Result<Option<Rows>, &'static str> {
+        match &a.rule {
+            AdviceRule::Max { input } => {
+                let Some(rows) = self.rows[input.index()].clone() else { return Ok(None) };
+                let last = self.graph.tensor(*input).shape.len() - 1;
+                if rows.axis == last {
+                    return Err("it is a maximum over all positions");
+                }
+                Ok(Some(Rows { keys: rows.keys.into_iter().filter(|&k| k != last).collect(), ..rows }))
+            }
+            AdviceRule::FloorDiv { denominator: input, .. } | AdviceRule::Rsqrt { input, .. } => {
+                Ok(self.rows[input.index()].clone())
+            }
+        }
+    }
+
+    /// Appends positions to the sequence. Returns the rows of every output that they have: the last rows of a tensor whose
+    /// own axis of positions comes first, so many values for each position.
+    ///
+    /// # Errors
+    /// More positions than the graph has; a value that the graph forbids.
+    pub fn extend(&mut self, input: &[i64]) -> Result<Vec<Vec<i64>>, CacheError> {
+        let (start, end) = (self.done, self.done + input.len());
+        if input.is_empty() || end > self.length {
+            return Err(CacheError::Full { length: self.length, asked: end });
+        }
+        let mut step = Step { cache: self, start, end, values: BTreeMap::new() };
+        let port = step.cache.graph.inputs[0].tensor;
+        executor::check_range(step.cache.graph, port, input)?;
+        step.keep(port, input.to_vec());
+        let mut last_use: BTreeMap<TensorId, usize> = BTreeMap::new();
+        for (index, node) in step.cache.graph.nodes.iter().enumerate() {
+            last_use.extend(node.op.inputs().into_iter().map(|t| (t, index)));
+        }
+        let outputs: Vec<TensorId> = step.cache.graph.outputs.iter().map(|port| port.tensor).collect();
+        for (index, node) in step.cache.graph.nodes.iter().enumerate() {
+            step.node(&node.name, &node.op)?;
+            for tensor in node.op.inputs() {
+                if last_use[&tensor] == index && !outputs.contains(&tensor) {
+                    step.values.remove(&tensor);
+                }
+            }
+        }
+        let results = outputs.iter().map(|t| step.values.remove(t).unwrap_or_default()).collect();
+        self.done = end;
+        Ok(results)
+    }
+}
+
+/// The computation of the positions `start..end`.
+struct Step<'c, 'a> {
+    cache: &'c mut Cache<'a>,
+    start: usize,
+    end: usize,
+    values: BTreeMap<TensorId, Vec<i64>>,
+}
+
+impl Step<'_, '_> {
+    /// The tensor's rows in this step, by their index.
+    fn range(&self, rows: &Rows) -> std::ops::Range<usize> {
+        self.start.max(rows.first) - rows.first..self.end.max(rows.first) - rows.first
+    }
+
+    /// Shape of what this step computes of a tensor.
+    fn shape(&self, tensor: TensorId) -> Vec<usize> {
+        let mut shape = self.cache.graph.tensor(tensor).shape.clone();
+        if let Some(rows) = &self.cache.rows[tensor.index()] {
+            shape[rows.axis] = self.range(rows).len();
+            rows.keys.iter().for_each(|&axis| shape[axis] = self.end);
+        }
+        shape
+    }
+
+    fn read(&self, layer: &str, tensor: TensorId) -> Result<Cow<'_, [i64]>, ExecuteError> {
+        let known = self.values.get(&tensor).or_else(|| self.cache.fixed.get(&tensor));
+        match (known, self.cache.weights.get(&tensor)) {
+            (Some(value), _) => Ok(Cow::Borrowed(value)),
+            (None, Some(weight)) => Ok(Cow::Owned(weight.to_vec())),
+            (None, None) => {
+                Err(ExecuteError::Missing { layer: layer.into(), tensor: self.cache.graph.tensor(tensor).name.clone() })
+            }
+        }
+    }
+
+    fn keep(&mut self, tensor: TensorId, value: Vec<i64>) {
+        let shape = self.shape(tensor);
+        match &self.cache.rows[tensor.index()] {
+            None => {
+                self.cache.fixed.insert(tensor, value);
+            }
+            Some(rows) => {
+                let axis = rows.axis;
+                if let Some(kept) = self.cache.kept.get_mut(&tensor) {
+                    kept.extend(leading(&value, &shape, axis).iter());
+                }
+                self.values.insert(tensor, value);
+            }
+        }
+    }
+
+    fn node(&mut self, layer: &str, op: &Op) -> Result<(), ExecuteError> {
+        let subject = match op {
+            Op::Lookup(l) => l.input,
+            Op::Einsum(e) => e.output,
+            Op::View(v) => v.output,
+            Op::Advice(a) => a.output,
+        };
+        match &self.cache.rows[subject.index()] {
+            Some(rows) if self.range(rows).is_empty() => return Ok(()),
+            None if self.cache.fixed.contains_key(&op.output().unwrap_or(subject)) => return Ok(()),
+            _ => {}
+        }
+        let value = match op {
+            Op::Einsum(e) => self.einsum(layer, e)?,
+            Op::View(v) => self.view(layer, v)?,
+            Op::Lookup(l) => {
+                let mut data = self.read(layer, l.input)?.into_owned();
+                let table = l.table.map(|t| self.read(layer, t)).transpose()?;
+                executor::look_up(layer, l, table.as_deref(), &mut data)?;
+                data
+            }
+            Op::Advice(a) => match &a.rule {
+                AdviceRule::Max { input } => {
+                    let row = self.shape(*input).last().copied().unwrap_or(1);
+                    executor::row_max(&self.read(layer, *input)?, row)
+                }
+                AdviceRule::FloorDiv { numerator, denominator } => {
+                    executor::floor_div(layer, &self.read(layer, *numerator)?, &self.read(layer, *denominator)?)?
+                }
+                AdviceRule::Rsqrt { input, exponent } => executor::rsqrt(layer, &self.read(layer, *input)?, *exponent)?,
+            },
+        };
+        if let Some(output) = op.output() {
+            self.keep(output, value);
+        }
+        Ok(())
+    }
+
+    fn einsum(&self, layer: &str, e: &Einsum) -> Result<Vec<i64>, ExecuteError> {
+        let mut dims = e.dims.clone();
+        // Whether a graph is causal was settled when the cache was made.
+        let labels = self.cache.labels(e).ok().flatten();
+        let mut range = 0..0;
+        if let Some(labels) = &labels {
+            let rows = Rows { axis: 0, first: labels.first, keys: Vec::new() };
+            range = self.range(&rows);
+            dims[labels.row as usize] = range.len();
+            labels.keys.iter().for_each(|&l| dims[l as usize] = self.end);
+        }
+        let mut terms = Vec::with_capacity(e.terms.len());
+        for term in &e.terms {
+            let mut factors = Vec::with_capacity(term.operands.len());
+            for operand in &term.operands {
+                let shape = &self.cache.graph.tensor(operand.tensor).shape;
+                factors.push(match (&self.cache.rows[operand.tensor.index()], &labels) {
+                    (Some(rows), Some(labels)) if operand.labels[rows.axis] != labels.row => {
+                        let kept = self.cache.kept.get(&operand.tensor).map_or(&[][..], Vec::as_slice);
+                        let mut order = operand.labels.clone();
+                        let own = order.remove(rows.axis);
+                        order.insert(0, own);
+                        Factor::borrowed(kept, &order)
+                    }
+                    (None, Some(labels))
+                        if operand.labels.iter().any(|l| *l == labels.row || labels.keys.contains(l)) =>
+                    {
+                        let data = self.read(layer, operand.tensor)?;
+                        let part = |(l, &n): (&u8, &usize)| match *l {
+                            l if l == labels.row => range.clone(),
+                            l if labels.keys.contains(&l) => 0..self.end,
+                            _ => 0..n,
+                        };
+                        let parts: Vec<_> = operand.labels.iter().zip(shape).map(part).collect();
+                        Factor { data: block(&data, shape, &parts).into(), labels: operand.labels.clone() }
+                    }
+                    _ => Factor { data: self.read(layer, operand.tensor)?, labels: operand.labels.clone() },
+                });
+            }
+            terms.push((term.coefficient, factors));
+        }
+        Ok(dense::einsum(&dims, &e.out_labels, terms))
+    }
+
+    fn view(&self, layer: &str, v: &View) -> Result<Vec<i64>, ExecuteError> {
+        let data = self.read(layer, v.input)?;
+        let (input, output) = (self.shape(v.input), self.shape(v.output));
+        let (Some(from), Some(to)) = (&self.cache.rows[v.input.index()], &self.cache.rows[v.output.index()]) else {
+            return Ok(dense::rearrange(&data, &input, &output, &v.groups));
+        };
+        // The first row that the output has, among those that this step has of the input.
+        let skipped = (to.first + self.range(to).start) as i64 - (from.first + self.range(from).start) as i64;
+        let local = |group: &AxisGroup| match &group.map {
+            IndexMap::Affine { strides, .. } if group.input_axes[..] == [from.axis] => {
+                AxisGroup { map: IndexMap::Affine { offset: skipped, strides: strides.clone() }, ..group.clone() }
+            }
+            _ => group.clone(),
+        };
+        let groups: Vec<AxisGroup> = v.groups.iter().map(local).collect();
+        Ok(dense::rearrange(&data, &input, &output, &groups))
+    }
+}
+
+/// The values with one axis moved to the front.
+fn leading<'v>(value: &'v [i64], shape: &[usize], axis: usize) -> Cow<'v, [i64]> {
+    let (before, after) = (shape[..axis].iter().product::<usize>(), shape[axis + 1..].iter().product::<usize>());
+    if before == 1 {
+        return Cow::Borrowed(value);
+    }
+    let mut moved = Vec::with_capacity(value.len());
+    for row in 0..shape[axis] {
+        for outer in 0..before {
+            moved.extend_from_slice(&value[(outer * shape[axis] + row) * after..][..after]);
+        }
+    }
+    Cow::Owned(moved)
+}
+
+/// A block of a tensor: a range along every axis.
+fn block(data: &[i64], shape: &[usize], parts: &[std::ops::Range<usize>]) -> Vec<i64> {
+    let group = |(axis, part): (usize, &std::ops::Range<usize>)| AxisGroup {
+        input_axes: vec![axis],
+        output_axes: vec![axis],
+        map: IndexMap::Affine { offset: part.start as i64, strides: vec![1] },
+    };
+    let groups: Vec<AxisGroup> = parts.iter().enumerate().map(group).collect();
+    let lengths: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
+    dense::rearrange(data, shape, &lengths, &groups)
+}

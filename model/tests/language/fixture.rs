@@ -1,0 +1,83 @@
+//! Tiny models whose weights follow from their names; see `reference.py`.
+
+use model::language::{Config, LanguageError, Output, Tensors, import};
+use model::{ImportOptions, Model};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A model, a sequence, and what the independent computation gives.
+pub struct Fixture {
+    pub config: Config,
+    pub tokens: Vec<u32>,
+    pub output: Vec<Vec<f64>>,
+    tensors: BTreeMap<String, (Vec<usize>, f64, f64)>,
+    encoder: bool,
+}
+
+impl Fixture {
+    pub fn load(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/language/fixtures/{name}.json"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let json: Json = serde_json::from_str(&text).expect("a fixture is JSON");
+        let numbers =
+            |row: &Json| row.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect();
+        let tensor = |(name, t): (&String, &Json)| {
+            let shape: Vec<f64> = numbers(&t["shape"]);
+            let shape = shape.into_iter().map(|n| n as usize).collect();
+            (name.clone(), (shape, t["scale"].as_f64().expect("a scale"), t["offset"].as_f64().expect("an offset")))
+        };
+        let tokens: Vec<f64> = numbers(&json["tokens"]);
+        Self {
+            config: Config::from_json(&json["config"]).expect("the configuration is supported"),
+            tokens: tokens.into_iter().map(|t| t as u32).collect(),
+            output: json["output"].as_array().expect("rows").iter().map(numbers).collect(),
+            tensors: json["tensors"].as_object().expect("tensors").iter().map(tensor).collect(),
+            encoder: name == "bert",
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.tensors.remove(name).expect("the fixture has the tensor");
+    }
+
+    /// The output that the fixture holds.
+    pub fn whole(&self) -> Output {
+        if self.encoder { Output::Embedding } else { Output::Logits(self.tokens.len()) }
+    }
+
+    /// The integer model, calibrated on sequences that begin like the fixture's and on others.
+    pub fn import(&self, length: usize, output: Output) -> Model {
+        let other = |s: usize| (0..length).map(|i| ((5 * i * i + 11 * s + i) % 29) as f32).collect();
+        let own = self.tokens.iter().cycle().take(length).map(|&t| t as f32).collect();
+        let samples = std::iter::once(own).chain((0..4).map(other)).map(|sample| vec![sample]).collect();
+        let options = ImportOptions { samples, ..ImportOptions::default() };
+        import(&self.config, self, length, output, &options).unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+impl Tensors for Fixture {
+    fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    fn rows(&self, name: &str) -> Option<usize> {
+        self.tensors.get(name).map(|(shape, ..)| shape[0])
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LanguageError> {
+        let (own, scale, offset) = self.tensors.get(name).ok_or_else(|| LanguageError::Missing(name.into()))?;
+        if own != shape {
+            return Err(LanguageError::Tensor(format!("tensor '{name}' has the shape {own:?}, not {shape:?}")));
+        }
+        let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+        let value = |i: usize| {
+            let mut h = seed ^ (i as u32).wrapping_mul(0x9E37_79B1);
+            h ^= h >> 16;
+            h = h.wrapping_mul(0x85EB_CA6B);
+            h ^= h >> 13;
+            ((f64::from(h) / 4_294_967_296.0 - 0.5) * scale + offset) as f32
+        };
+        Ok((0..shape.iter().product()).map(value).collect())
+    }
+}

@@ -1,0 +1,164 @@
+//! Transformers: every architecture against an independent computation, the definition of its integers, and itself with
+//! caches.
+
+#[path = "../reference/mod.rs"]
+mod definition;
+mod fixture;
+
+use definition::Tensors as Defined;
+use fixture::Fixture;
+use kernels::Ints;
+use model::language::{GenerateError, Generation, LanguageError, Output, Reference, perplexity};
+use model::{Cache, Model, Values, dequantise, execute};
+use verifier::graph::TensorId;
+
+const ALL: [&str; 5] = ["gpt2", "gpt2-digits", "llama", "gemma3", "bert"];
+const CAUSAL: [&str; 4] = ["gpt2", "gpt2-digits", "llama", "gemma3"];
+
+/// Every tensor of a run on these tokens.
+fn run(model: &Model, tokens: &[u32]) -> Values {
+    let graph = &model.graph;
+    let mut values: Values = vec![None; graph.tensors.len()];
+    model.weights.iter().for_each(|(id, weight)| values[id.index()] = Some(weight.clone()));
+    let tokens: Vec<i64> = tokens.iter().map(|&t| t.into()).collect();
+    values[graph.inputs[0].tensor.index()] = Some(Ints::from(tokens));
+    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    values
+}
+
+fn output(model: &Model, values: &Values) -> Vec<i64> {
+    values[model.graph.outputs[0].tensor.index()].as_ref().expect("the output is computed").to_vec()
+}
+
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+#[test]
+fn float_models_match_the_independent_computation() {
+    for name in ALL {
+        let f = Fixture::load(name);
+        let reference = Reference::new(&f.config, &f, f.tokens.len(), f.whole()).expect("the model is supported");
+        let difference = largest_difference(&reference.run(&f.tokens), &f.output.concat());
+        println!("{name}: {difference:.1e}");
+        assert!(difference < 1e-4, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
+    for name in ALL {
+        let f = Fixture::load(name);
+        let model = f.import(f.tokens.len(), f.whole());
+        let values = run(&model, &f.tokens);
+        let mut defined = Defined::new();
+        for (id, tensor) in (0..).map(TensorId).zip(&model.graph.tensors) {
+            if !matches!(tensor.source, verifier::graph::Source::Node(_)) {
+                let given = values[id.index()].as_ref().expect("inputs and weights have values").to_vec();
+                defined.insert(id, given.into_iter().map(i128::from).collect());
+            }
+        }
+        definition::run(&model.graph, &mut defined).expect("the definition runs");
+        for (id, tensor) in (0..).map(TensorId).zip(&model.graph.tensors) {
+            let found = values[id.index()].as_ref().map(|v| v.to_vec().into_iter().map(i128::from).collect());
+            assert_eq!(found, defined.remove(&id), "{name}: tensor '{}'", tensor.name);
+        }
+        let port = model.graph.outputs[0];
+        let found = dequantise(port.exponent, &Ints::from(output(&model, &values)));
+        let difference = largest_difference(&found, &f.output.concat());
+        let scale = f.output.concat().iter().fold(0f64, |m, x| m.max(x.abs()));
+        println!("{name}: {difference:.1e} of {scale:.1}, {} nodes", model.graph.nodes.len());
+        assert!(difference < 2e-3 * scale, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn caches_give_what_one_pass_gives() {
+    for name in CAUSAL {
+        let f = Fixture::load(name);
+        let length = 8;
+        let model = f.import(length, Output::Tokens(length));
+        for prompt in 1..length {
+            let tokens = Generation::new(&model, &f.tokens[..prompt]).expect("the prompt fits");
+            let generated: Vec<u32> = tokens.map(|t| t.expect("the model runs")).collect();
+            assert_eq!(generated.len(), length - prompt + 1, "{name}");
+            let whole: Vec<u32> = f.tokens[..prompt].iter().chain(&generated).copied().collect();
+            let answers = output(&model, &run(&model, &whole[..length]));
+            let chosen: Vec<i64> = generated.iter().map(|&t| t.into()).collect();
+            assert_eq!(answers[prompt - 1..], chosen[..], "{name} after {prompt}");
+        }
+    }
+}
+
+/// Logits themselves, in steps of several sizes; what comes later changes nothing.
+#[test]
+fn steps_of_any_size_give_the_same_logits() {
+    for name in CAUSAL {
+        let f = Fixture::load(name);
+        let model = f.import(8, Output::Logits(8));
+        let whole = output(&model, &run(&model, &f.tokens));
+        for steps in [vec![8], vec![1; 8], vec![3, 4, 1], vec![1, 7]] {
+            let mut cache = Cache::new(&model.graph, &model.weights).expect("the model is causal");
+            let mut logits = Vec::new();
+            let mut rest = &f.tokens[..];
+            for step in &steps {
+                let (now, later) = rest.split_at(*step);
+                let now: Vec<i64> = now.iter().map(|&t| t.into()).collect();
+                logits.extend(cache.extend(&now).expect("the step runs").remove(0));
+                rest = later;
+            }
+            assert_eq!(logits, whole, "{name} in steps {steps:?}");
+        }
+        let mut altered = f.tokens.clone();
+        altered[6] = (altered[6] + 1) % 29;
+        let vocabulary = whole.len() / 8;
+        let other = output(&model, &run(&model, &altered));
+        assert_eq!(other[..6 * vocabulary], whole[..6 * vocabulary], "{name} looks ahead");
+        assert_ne!(other[6 * vocabulary..], whole[6 * vocabulary..], "{name} does not look at its token");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let f = Fixture::load("gpt2");
+    let too_long = Reference::new(&f.config, &f, 17, Output::Logits(17)).err();
+    assert_eq!(too_long, Some(LanguageError::Length { length: 17, context: 16 }));
+    assert!(matches!(Reference::new(&f.config, &f, 8, Output::Embedding).err(), Some(LanguageError::Output { .. })));
+    let mut without = Fixture::load("gpt2");
+    without.remove("transformer.h.1.mlp.c_fc.weight");
+    let missing = Reference::new(&without.config, &without, 8, Output::Logits(8)).err().map(|e| e.to_string());
+    assert_eq!(missing.as_deref(), Some("the checkpoint has no tensor 'h.1.mlp.c_fc.weight'"));
+    let model = f.import(8, Output::Tokens(4));
+    assert_eq!(Generation::new(&model, &[]).err(), Some(GenerateError::Empty));
+    let prompt = |n: usize| Generation::new(&model, &f.tokens[..n]).err().map(|e| e.to_string());
+    assert_eq!(prompt(4).as_deref(), Some("the prompt has 4 tokens; this model takes from 5 to 8"));
+    assert_eq!(prompt(5), None);
+    let unknown = Generation::new(&model, &[1, 2, 3, 4, 31]).err().map(|e| e.to_string());
+    assert_eq!(unknown.as_deref(), Some("tensor 'tokens' has the value 31; expected 0..=30"));
+    let encoder = Fixture::load("bert");
+    let model = encoder.import(8, Output::Embedding);
+    assert!(Cache::new(&model.graph, &model.weights).is_err_and(|e| e.to_string().contains("position by position")));
+}
+
+#[test]
+fn perplexity_of_integers_is_that_of_floats() {
+    for name in CAUSAL {
+        let f = Fixture::load(name);
+        let model = f.import(7, Output::Logits(7));
+        let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
+        let p = perplexity(&model, &reference, std::slice::from_ref(&f.tokens)).expect("the model runs");
+        println!("{name}: {} against {}", p.integer, p.float);
+        assert_eq!(p.tokens, 7);
+        assert!((p.integer / p.float - 1.0).abs() < 1e-2, "{name}: {} against {}", p.integer, p.float);
+    }
+}
+
+#[test]
+fn a_tied_embedding_is_one_tensor() {
+    let f = Fixture::load("gpt2-digits");
+    let model = f.import(8, Output::Logits(8));
+    // 300 tokens in rows of 32: ten rows, the last one in part.
+    let shape = vec![10, 32, 16];
+    assert_eq!(model.graph.tensors.iter().filter(|t| t.shape == shape).count(), 1);
+}
