@@ -452,7 +452,9 @@ impl Network<'_> {
         let untied = !self.config.tied && self.find(&name, None).is_some();
         if untied {
             let matrix = self.read(&name, None, &[vocabulary, width])?;
-            return Ok(self.linear(x, &[vocabulary], matrix, None));
+            let bias = format!("{}.bias", self.config.names.head);
+            let bias = self.find(&bias, None).map(|_| self.read(&bias, None, &[vocabulary])).transpose()?;
+            return Ok(self.linear(x, &[vocabulary], matrix, bias));
         }
         if !self.config.tied {
             return Err(LanguageError::Missing(name));

@@ -1,9 +1,13 @@
 //! Transformers: every architecture against an independent computation, the definition of its integers, and itself with
 //! caches.
 
+mod checkpoint;
 #[path = "../reference/mod.rs"]
 mod definition;
 mod fixture;
+mod real;
+#[path = "../common/shared.rs"]
+mod shared;
 
 use definition::Tensors as Defined;
 use fixture::Fixture;
