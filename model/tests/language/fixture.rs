@@ -11,7 +11,8 @@ pub struct Fixture {
     pub config: Config,
     pub tokens: Vec<u32>,
     pub output: Vec<Vec<f64>>,
-    tensors: BTreeMap<String, (Vec<usize>, f64, f64)>,
+    /// Shape, scale and offset.
+    pub tensors: BTreeMap<String, (Vec<usize>, f64, f64)>,
     encoder: bool,
 }
 
@@ -36,10 +37,6 @@ impl Fixture {
             tensors: json["tensors"].as_object().expect("tensors").iter().map(tensor).collect(),
             encoder: name == "bert",
         }
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.tensors.remove(name).expect("the fixture has the tensor");
     }
 
     /// The output that the fixture holds.

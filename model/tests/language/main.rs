@@ -130,7 +130,7 @@ fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(too_long, Some(LanguageError::Length { length: 17, context: 16 }));
     assert!(matches!(Reference::new(&f.config, &f, 8, Output::Embedding).err(), Some(LanguageError::Output { .. })));
     let mut without = Fixture::load("gpt2");
-    without.remove("transformer.h.1.mlp.c_fc.weight");
+    without.tensors.remove("transformer.h.1.mlp.c_fc.weight").expect("the fixture has the tensor");
     let missing = Reference::new(&without.config, &without, 8, Output::Logits(8)).err().map(|e| e.to_string());
     assert_eq!(missing.as_deref(), Some("the checkpoint has no tensor 'h.1.mlp.c_fc.weight'"));
     let model = f.import(8, Output::Tokens(4));
