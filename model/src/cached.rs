@@ -4,6 +4,7 @@
 //! Every tensor that depends on the input has an axis of positions ("rows"). A step computes the rows of its own
 //! positions; a contraction that reads another tensor at all positions (the keys of attention) finds them in the cache.
 
+use crate::dense::Operand::{Stored, Wide};
 use crate::dense::{self, Factor};
 use crate::executor::{self, ExecuteError};
 use kernels::Ints;
@@ -334,16 +335,16 @@ impl Step<'_, '_> {
         }
         let mut terms = Vec::with_capacity(e.terms.len());
         for term in &e.terms {
-            let mut factors = Vec::with_capacity(term.operands.len());
+            let mut operands = Vec::with_capacity(term.operands.len());
             for operand in &term.operands {
                 let shape = &self.cache.graph.tensor(operand.tensor).shape;
-                factors.push(match (&self.cache.rows[operand.tensor.index()], &labels) {
+                operands.push(match (&self.cache.rows[operand.tensor.index()], &labels) {
                     (Some(rows), Some(labels)) if operand.labels[rows.axis] != labels.row => {
                         let kept = self.cache.kept.get(&operand.tensor).map_or(&[][..], Vec::as_slice);
                         let mut order = operand.labels.clone();
                         let own = order.remove(rows.axis);
                         order.insert(0, own);
-                        Factor::borrowed(kept, &order)
+                        Wide(Factor::borrowed(kept, &order))
                     }
                     (None, Some(labels))
                         if operand.labels.iter().any(|l| *l == labels.row || labels.keys.contains(l)) =>
@@ -355,14 +356,19 @@ impl Step<'_, '_> {
                             _ => 0..n,
                         };
                         let parts: Vec<_> = operand.labels.iter().zip(shape).map(part).collect();
-                        Factor { data: block(&data, shape, &parts).into(), labels: operand.labels.clone() }
+                        Wide(Factor { data: block(&data, shape, &parts).into(), labels: operand.labels.clone() })
                     }
-                    _ => Factor { data: self.read(layer, operand.tensor)?, labels: operand.labels.clone() },
+                    _ => match self.cache.weights.get(&operand.tensor) {
+                        Some(weight) => Stored(weight, &operand.labels),
+                        None => {
+                            Wide(Factor { data: self.read(layer, operand.tensor)?, labels: operand.labels.clone() })
+                        }
+                    },
                 });
             }
-            terms.push((term.coefficient, factors));
+            terms.push((term.coefficient, operands));
         }
-        Ok(dense::einsum(&dims, &e.out_labels, terms))
+        Ok(dense::integer_einsum(&dims, &e.out_labels, terms))
     }
 
     fn view(&self, layer: &str, v: &View) -> Result<Vec<i64>, ExecuteError> {

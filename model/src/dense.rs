@@ -1,8 +1,10 @@
 //! Row-major tensors of any scalar, and the two operations that the float and the integer executor share:
 //! [`einsum`] and [`rearrange`]. Integers wrap; the interval analysis makes sure that no final value does.
 
+mod narrow;
 mod sparse;
 
+use kernels::Ints;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use verifier::graph::AxisGroup;
@@ -91,8 +93,48 @@ pub fn einsum<T: Scalar>(dims: &[usize], out: &[u8], terms: Vec<(T, Vec<Factor<'
     result
 }
 
+/// An operand of an integer contraction: a tensor with a label for each axis, perhaps in the width that it is stored in.
+pub enum Operand<'a> {
+    /// Stored integers.
+    Stored(&'a Ints, &'a [u8]),
+    /// Wide ones.
+    Wide(Factor<'a, i64>),
+}
+
+impl<'a> Operand<'a> {
+    fn wide(self) -> Factor<'a, i64> {
+        match self {
+            Self::Stored(ints, labels) => Factor::owned(ints.to_vec(), labels.to_vec()),
+            Self::Wide(factor) => factor,
+        }
+    }
+}
+
+/// As [`einsum`], without widening large constants.
+pub fn integer_einsum(dims: &[usize], out: &[u8], terms: Vec<(i64, Vec<Operand<'_>>)>) -> Vec<i64> {
+    let mut result = vec![0; lengths(dims, out).iter().product()];
+    for (coefficient, mut operands) in terms {
+        let size = |o: &Operand<'_>| if let Operand::Stored(ints, _) = o { ints.len() } else { 0 };
+        let largest = (0..operands.len()).max_by_key(|&i| size(&operands[i])).filter(|&i| size(&operands[i]) > 0);
+        let constant = largest.map(|i| operands.remove(i));
+        let mut factors: Vec<Factor<'_, i64>> = operands.into_iter().map(Operand::wide).collect();
+        let narrow = match &constant {
+            Some(Operand::Stored(ints, labels)) => {
+                narrow::contract(dims, out, (ints, labels), &factors.iter().collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        let product = narrow.unwrap_or_else(|| {
+            factors.extend(constant.map(Operand::wide));
+            contract(dims, out, factors)
+        });
+        add(dims, out, &mut result, coefficient, &product);
+    }
+    result
+}
+
 /// `sum += coefficient * term`, the term repeated along the labels that it lacks.
-pub fn add<T: Scalar>(dims: &[usize], out: &[u8], sum: &mut [T], coefficient: T, term: &Factor<'_, T>) {
+fn add<T: Scalar>(dims: &[usize], out: &[u8], sum: &mut [T], coefficient: T, term: &Factor<'_, T>) {
     if term.labels == out {
         for (sum, &x) in sum.iter_mut().zip(term.data.iter()) {
             *sum = sum.add_product(coefficient, x);

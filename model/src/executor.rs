@@ -1,6 +1,6 @@
 //! The integer executor: computes what the graph says, in i64, and checks what it forbids.
 
-use crate::dense::{self, Factor};
+use crate::dense;
 use kernels::Ints;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -113,23 +113,27 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn stored(&self, id: TensorId) -> Result<&Ints, ExecuteError> {
+        self.values[id.index()].as_ref().ok_or_else(|| ExecuteError::Missing {
+            layer: self.layer.into(),
+            tensor: self.graph.tensor(id).name.clone(),
+        })
+    }
+
     fn read(&self, id: TensorId) -> Result<Vec<i64>, ExecuteError> {
-        match &self.values[id.index()] {
-            Some(value) => Ok(value.to_vec()),
-            None => Err(ExecuteError::Missing { layer: self.layer.into(), tensor: self.graph.tensor(id).name.clone() }),
-        }
+        self.stored(id).map(Ints::to_vec)
     }
 
     fn einsum(&self, e: &Einsum) -> Result<Vec<i64>, ExecuteError> {
         let mut terms = Vec::with_capacity(e.terms.len());
         for term in &e.terms {
-            let mut factors = Vec::with_capacity(term.operands.len());
+            let mut operands = Vec::with_capacity(term.operands.len());
             for operand in &term.operands {
-                factors.push(Factor { data: self.read(operand.tensor)?.into(), labels: operand.labels.clone() });
+                operands.push(dense::Operand::Stored(self.stored(operand.tensor)?, &operand.labels));
             }
-            terms.push((term.coefficient, factors));
+            terms.push((term.coefficient, operands));
         }
-        Ok(dense::einsum(&e.dims, &e.out_labels, terms))
+        Ok(dense::integer_einsum(&e.dims, &e.out_labels, terms))
     }
 
     fn view(&self, v: &View) -> Result<Vec<i64>, ExecuteError> {

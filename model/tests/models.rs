@@ -1,12 +1,15 @@
 //! Real ONNX models: the benchmark's two and the collection, imported, executed and compared with the float run.
 
 mod common;
+#[path = "common/sample.rs"]
+mod sample;
 #[path = "common/shared.rs"]
 mod shared;
 
 use common::import_and_run;
 use model::{Subgraphs, dequantise, partition};
-use shared::{read_sample, shared};
+use sample::read_sample;
+use shared::shared;
 use verifier::graph::Op;
 
 #[test]

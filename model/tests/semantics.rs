@@ -3,6 +3,8 @@
 
 mod common;
 mod reference;
+#[path = "common/sample.rs"]
+mod sample;
 #[path = "common/shared.rs"]
 mod shared;
 
@@ -10,7 +12,8 @@ use common::import_and_run;
 use kernels::Ints;
 use model::{Values, execute};
 use reference::Tensors;
-use shared::{read_sample, shared};
+use sample::read_sample;
+use shared::shared;
 use verifier::graph::{
     Advice, AdviceRule, AxisGroup, Bound, Einsum, Graph, IndexMap, Lookup, Node, Op, Operand, Port, Source, Tensor,
     TensorId, Term, View,

@@ -5,7 +5,7 @@ use super::{Factor, Scalar, lengths, strides};
 use rayon::prelude::*;
 
 /// Smallest factor worth choosing from.
-const LARGE: usize = 1 << 16;
+pub const LARGE: usize = 1 << 16;
 /// A factor is sparse if at most one in so many elements is not zero.
 const SPARSE: usize = 4;
 
@@ -17,16 +17,38 @@ struct Choice<T> {
 
 /// The product of the factors summed over every label that is not in `keep`; `None` if the factors are not of this kind.
 pub fn contract<T: Scalar>(dims: &[usize], keep: &[u8], factors: &[Factor<'_, T>]) -> Option<Factor<'static, T>> {
-    let (large, others) = split(factors)?;
+    let position = (0..factors.len()).max_by_key(|&i| factors[i].data.len())?;
+    let large = &factors[position];
+    if large.data.len() < LARGE {
+        return None;
+    }
+    let others: Vec<&Factor<'_, T>> = (0..factors.len()).filter(|&i| i != position).map(|i| &factors[i]).collect();
+    chosen(dims, keep, &large.labels, &others, &|from, factor, sums| {
+        for (sum, &x) in sums.iter_mut().zip(&large.data[from..]) {
+            *sum = sum.add_product(factor, x);
+        }
+    })
+}
+
+/// As [`contract`], with a large factor that only its labels and `add` are known of: `add(from, c, sums)` adds `c` times
+/// its elements from `from` on to `sums`.
+pub fn chosen<T: Scalar>(
+    dims: &[usize],
+    keep: &[u8],
+    large: &[u8],
+    others: &[&Factor<'_, T>],
+    add: &dyn Fn(usize, T, &mut [T]),
+) -> Option<Factor<'static, T>> {
     let named = |label: u8| others.iter().any(|f| f.labels.contains(&label));
     // The large factor's kept labels follow its summed ones, so a choice is a run of its elements.
-    let first_kept = large.labels.iter().position(|&l| !named(l))?;
-    let (chosen, run) = large.labels.split_at(first_kept);
-    if !chosen.iter().all(|l| !keep.contains(l)) || !run.iter().all(|&l| keep.contains(&l) && !named(l)) {
+    let first_kept = large.iter().position(|&l| !named(l))?;
+    let (chosen, run) = large.split_at(first_kept);
+    let runs = run.iter().all(|&l| keep.contains(&l) && !named(l)) && !chosen.iter().any(|l| keep.contains(l));
+    if !runs || others.is_empty() || !others.iter().all(|f| is_sparse(f)) {
         return None;
     }
     let mut choices = vec![Choice { index: vec![None; dims.len()], product: T::ONE }];
-    for factor in &others {
+    for factor in others {
         choices = joined(dims, &choices, factor)?;
     }
     let rows: Vec<u8> = keep.iter().copied().filter(|&l| named(l)).collect();
@@ -39,23 +61,14 @@ pub fn contract<T: Scalar>(dims: &[usize], keep: &[u8], factors: &[Factor<'_, T>
     for choice in &choices {
         let row = place(&rows, &row_lengths, &choice.index)?;
         let from = place(chosen, &chosen_lengths, &choice.index)? * width;
-        for (sum, &x) in data[row * width..][..width].iter_mut().zip(&large.data[from..][..width]) {
-            *sum = sum.add_product(choice.product, x);
-        }
+        add(from, choice.product, &mut data[row * width..][..width]);
     }
     Some(Factor::owned(data, [&rows[..], run].concat()))
 }
 
-/// The large factor, and the others if all of them are sparse.
-fn split<'f, 'a, T: Scalar>(factors: &'f [Factor<'a, T>]) -> Option<(&'f Factor<'a, T>, Vec<&'f Factor<'a, T>>)> {
-    let position = (0..factors.len()).max_by_key(|&i| factors[i].data.len())?;
-    let large = &factors[position];
-    let others: Vec<&Factor<'a, T>> = (0..factors.len()).filter(|&i| i != position).map(|i| &factors[i]).collect();
-    let sparse = |f: &&Factor<'a, T>| {
-        let filled = f.data.par_iter().filter(|&&x| x != T::default()).count();
-        filled * SPARSE <= f.data.len()
-    };
-    (large.data.len() >= LARGE && !others.is_empty() && others.iter().all(sparse)).then_some((large, others))
+fn is_sparse<T: Scalar>(factor: &Factor<'_, T>) -> bool {
+    let filled = factor.data.par_iter().filter(|&&x| x != T::default()).count();
+    filled * SPARSE <= factor.data.len()
 }
 
 /// Every choice with every element of the factor that agrees with it.
