@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crds::{Subgraphs, contract::WorkerArgs};
 
+use crate::bench::Primitive;
+
 /// Verifiable machine-learning inference
 #[derive(Parser)]
 #[command(name = "proofmill", version)]
@@ -24,7 +26,7 @@ pub enum Command {
     /// Import a model, or look into one
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Measure every stage on a model, or the commitment
+    /// Measure every stage on a model, or every primitive by itself
     Bench(BenchArgs),
     /// Run one stage of a job, as prover-worker does
     #[command(hide = true)]
@@ -119,7 +121,7 @@ pub struct InspectArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// The model, an ONNX file; without one the commitment is measured, which every proof spends most of its time on
+    /// The model, an ONNX file; without one, primitives are measured
     #[arg(value_name = "MODEL.onnx", requires = "input")]
     pub model: Option<PathBuf>,
     /// The model's input: JSON, PNG or PGM
@@ -131,6 +133,12 @@ pub struct BenchArgs {
     /// How to set it up.
     #[command(flatten)]
     pub setup: SetupOptions,
+    /// Measure only this primitive, for example dense=64x768x3072; may be repeated [default: one of each, and the commitment by size]
+    #[arg(long = "primitive", value_name = "NAME[=SIZE]", conflicts_with = "model")]
+    pub primitives: Vec<Primitive>,
+    /// Measure primitives in this process
+    #[arg(long, hide = true, requires = "primitives")]
+    pub in_this_process: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -18,9 +18,10 @@ pub fn bytes(count: u64) -> String {
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }
 
-/// Seconds with three digits that matter: `12.3 s`, `4.56 s`, `78 ms`.
+/// Seconds with three digits that matter: `12.3 s`, `4.56 s`, `78.0 ms`, `9.1 µs`.
 pub fn seconds(value: f64) -> String {
     match value {
+        v if v < 0.0995e-3 => format!("{:.1} µs", v * 1e6),
         v if v < 0.0995 => format!("{:.1} ms", v * 1e3),
         v if v < 9.995 => format!("{v:.2} s"),
         v => format!("{v:.1} s"),
@@ -53,6 +54,7 @@ mod tests {
             (bytes(1 << 20), bytes(3 << 40), bytes(1 << 60)),
             ("1.0 MiB".into(), "3.0 TiB".into(), "1048576.0 TiB".into())
         );
+        assert_eq!((seconds(0.000_012_3), seconds(0.000_099_6)), ("12.3 µs".into(), "0.1 ms".into()));
         assert_eq!((seconds(0.0012), seconds(0.5), seconds(61.0)), ("1.2 ms".into(), "0.50 s".into(), "61.0 s".into()));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cpu;
 mod device;
+pub mod floor;
 mod ints;
 
 pub use cpu::Cpu;

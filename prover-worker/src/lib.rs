@@ -11,7 +11,7 @@ mod parent;
 pub mod source;
 mod stages;
 pub mod store;
-mod usage;
+pub mod usage;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -18,13 +18,20 @@ pub(crate) fn measure(begun: Instant, device: &str) -> Usage {
     }
 }
 
-fn cpu_seconds() -> f64 {
+/// Processor time of all threads so far.
+pub fn cpu_seconds() -> f64 {
     getrusage(UsageWho::RUSAGE_SELF)
         .map_or(0.0, |usage| (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
 }
 
+/// Starts the high-water mark anew, where the kernel has one: at what is held now.
+pub fn restart_peak_memory() {
+    // Without it the mark is of the whole process, which is what it is said to be.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 /// Linux's high-water mark. `getrusage` has one too, but a child inherits its parent's there.
-fn peak_memory_bytes() -> Option<u64> {
+pub fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)

@@ -1,5 +1,7 @@
-//! `bench`: what stages cost on a model, and what the commitment costs by size.
+//! `bench`: what stages cost on a model, and what primitives cost by size.
 
+mod commitment;
+mod primitive;
 mod primitives;
 mod stages;
 
@@ -9,10 +11,15 @@ use anyhow::Result;
 
 use crate::args::BenchArgs;
 
+pub use primitive::Primitive;
+
 /// Measures.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
     match (&args.model, &args.input) {
         (Some(model), Some(input)) => stages::bench(args, model, input)?,
+        _ if args.in_this_process => {
+            args.primitives.iter().try_for_each(|p| primitives::measure_here(p, args.security_bits))?;
+        }
         _ => primitives::bench(args)?,
     }
     Ok(ExitCode::SUCCESS)

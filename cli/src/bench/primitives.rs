@@ -1,65 +1,191 @@
-//! The polynomial commitment by size, beside `p3-whir`'s own prover in the same run: its time is the floor to compare with.
+//! Primitives by themselves, each in a process of its own, so that peak memory is a primitive's own; beside the floor that this
+//! machine sets, whose rates are measured in the same run.
 
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    time::Instant,
+};
 
-use anyhow::Result;
-use kernels::Cpu;
-use prover::commitment::bench::{Measurement, measure};
+use anyhow::{Context, Result, bail};
+use kernels::{
+    Cpu,
+    floor::{Rates, Work},
+};
+use prover_worker::usage;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::{commitment, primitive::Primitive};
 use crate::{args::BenchArgs, format};
 
-/// Logarithms of the sizes measured.
-const SIZES: [usize; 4] = [16, 18, 20, 22];
-/// Each is measured so often; the least counts.
-const REPETITIONS: usize = 3;
+/// A primitive is measured at least so often, and for so many seconds; the least time counts, and the mean of processor time.
+const REPETITIONS: u32 = 3;
+const SECONDS: f64 = 0.5;
 
-/// Measures commit, open and verify.
+/// What a primitive costs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    primitive: Primitive,
+    unit: String,
+    items: u64,
+    seconds: f64,
+    cpu_seconds: f64,
+    peak_memory_bytes: u64,
+    bytes: u64,
+    verify_seconds: Option<f64>,
+    /// What cannot be avoided.
+    multiplications: u64,
+    hashed_bytes: u64,
+    read_bytes: u64,
+}
+
+impl Measured {
+    fn floor(&self, rates: &Rates) -> f64 {
+        let Self { multiplications, hashed_bytes, read_bytes, .. } = *self;
+        rates.floor(&Work { multiplications, hashed_bytes, read_bytes })
+    }
+}
+
+/// Measures primitives and, unless some are chosen, the commitment beside `p3-whir`.
 pub fn bench(args: &BenchArgs) -> Result<()> {
-    let measured = SIZES.map(|size| measure(&Cpu, size, args.security_bits, REPETITIONS));
-    let measured = measured.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let chosen = if args.primitives.is_empty() { Primitive::all() } else { args.primitives.clone() };
+    let rates = Rates::measure(usage::cpu_seconds);
+    let measured: Vec<Measured> =
+        chosen.into_iter().map(|p| measure_alone(p, args.security_bits)).collect::<Result<_>>()?;
+    let compared = if args.primitives.is_empty() { commitment::measure_sizes(args.security_bits)? } else { Vec::new() };
     if args.json {
-        println!("{}", measured.iter().map(describe).collect::<Value>());
+        let primitives: Vec<Value> = measured.iter().map(|m| describe(m, &rates)).collect::<Result<_>>()?;
+        let commitment: Vec<Value> = compared.iter().map(commitment::describe).collect();
+        println!(
+            "{}",
+            json!({ "machine": describe_machine(&rates), "primitives": primitives, "commitment": commitment })
+        );
         return Ok(());
     }
-    println!(
-        "{:<10}{:>10}{:>10}{:>16}{:>14}{:>10}{:>12}{:>12}  same bytes",
-        "elements", "commit", "open", "p3-whir commit", "p3-whir open", "verify", "opening", "elements/s"
-    );
-    for m in &measured {
-        let time = |duration: Duration| format::seconds(duration.as_secs_f64());
-        println!(
-            "{:<10}{:>10}{:>10}{:>16}{:>14}{:>10}{:>12}{:>12.2e}  {}",
-            format!("2^{}", m.num_variables),
-            time(m.commit),
-            time(m.open),
-            time(m.reference_commit),
-            time(m.reference_open),
-            time(m.verify),
-            format::bytes(m.proof_bytes as u64),
-            throughput(m),
-            if m.identical { "yes" } else { "no" }
-        );
+    print!("{}", report(&measured, &rates));
+    if !compared.is_empty() {
+        print!("\n{}", commitment::report(&compared));
     }
     Ok(())
 }
 
-/// Elements committed and opened in a second.
-fn throughput(m: &Measurement) -> f64 {
-    f64::powi(2.0, m.num_variables as i32) / (m.commit + m.open).as_secs_f64()
+/// Measures one primitive in this process, and prints it for the process that asked.
+pub fn measure_here(primitive: &Primitive, security_bits: u32) -> Result<()> {
+    println!("{}", serde_json::to_string(&measure(primitive, security_bits)?)?);
+    Ok(())
 }
 
-fn describe(m: &Measurement) -> Value {
+fn measure_alone(primitive: Primitive, security_bits: u32) -> Result<Measured> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let child = Command::new(program)
+        .args(["bench", "--in-this-process", "--security-bits", &security_bits.to_string(), "--primitive"])
+        .arg(primitive.to_string())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start a process for {primitive}"))?;
+    if !child.status.success() {
+        bail!("measuring {primitive} failed ({})", child.status);
+    }
+    serde_json::from_slice(&child.stdout).with_context(|| format!("the process for {primitive} reports no figures"))
+}
+
+fn measure(primitive: &Primitive, security_bits: u32) -> Result<Measured> {
+    let instance = primitive.instance(security_bits)?;
+    let (unit, items) = instance.items();
+    let Work { multiplications, hashed_bytes, read_bytes } = instance.floor();
+    usage::restart_peak_memory();
+    let proof = instance.prove(&Cpu);
+    let peak_memory_bytes = usage::peak_memory_bytes().unwrap_or(0);
+    let proving = time(|| drop(instance.prove(&Cpu)));
+    instance.verify(&proof)?;
+    let verifying = primitive.is_verified().then(|| time(|| drop(instance.verify(&proof))));
+    Ok(Measured {
+        primitive: primitive.clone(),
+        unit: unit.into(),
+        items,
+        seconds: proving.seconds,
+        cpu_seconds: proving.cpu_seconds,
+        peak_memory_bytes,
+        bytes: proof.len() as u64,
+        verify_seconds: verifying.map(|time| time.seconds),
+        multiplications,
+        hashed_bytes,
+        read_bytes,
+    })
+}
+
+struct Time {
+    seconds: f64,
+    cpu_seconds: f64,
+}
+
+fn time(work: impl Fn()) -> Time {
+    let (begun, cpu_begun) = (Instant::now(), usage::cpu_seconds());
+    let (mut least, mut repetitions) = (f64::INFINITY, 0);
+    while repetitions < REPETITIONS || begun.elapsed().as_secs_f64() < SECONDS {
+        let start = Instant::now();
+        work();
+        least = least.min(start.elapsed().as_secs_f64());
+        repetitions += 1;
+    }
+    Time { seconds: least, cpu_seconds: (usage::cpu_seconds() - cpu_begun) / f64::from(repetitions) }
+}
+
+fn report(measured: &[Measured], rates: &Rates) -> String {
+    let mut text = format!(
+        "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10}{:>12}{:>10}{:>10}\n",
+        "", "prove", "CPU", "throughput", "floor", "ratio", "peak memory", "verify", "bytes"
+    );
+    for m in measured {
+        let floor = m.floor(rates);
+        text += &format!(
+            "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10.1}{:>12}{:>10}{:>10}\n",
+            m.primitive.to_string(),
+            format::seconds(m.seconds),
+            format::seconds(m.cpu_seconds),
+            format!("{:.2e} {}/s", m.items as f64 / m.seconds, m.unit),
+            format::seconds(floor),
+            m.cpu_seconds / floor,
+            format::bytes(m.peak_memory_bytes),
+            m.verify_seconds.map_or_else(String::new, format::seconds),
+            format::bytes(m.bytes),
+        );
+    }
+    text += &format!("\n{}:\n", explain(rates));
+    for m in measured {
+        text += &format!("  {:<24}{}\n", m.primitive.to_string(), m.primitive.floor());
+    }
+    text
+}
+
+fn describe(m: &Measured, rates: &Rates) -> Result<Value> {
+    let mut value = serde_json::to_value(m)?;
+    let floor = m.floor(rates);
+    value["itemsPerSecond"] = json!(m.items as f64 / m.seconds);
+    value["floorCpuSeconds"] = json!(floor);
+    value["ratioToFloor"] = json!(m.cpu_seconds / floor);
+    value["floor"] = json!(m.primitive.floor());
+    Ok(value)
+}
+
+/// What the ratio is.
+pub fn explain(rates: &Rates) -> String {
+    format!(
+        "The ratio is processor time over the floor: what cannot be avoided, at this machine's rates for a second of processor\n\
+         time ({:.2e} multiplications in the base field, {} hashed, {} read)",
+        rates.multiplications,
+        format::bytes(rates.hashed_bytes as u64),
+        format::bytes(rates.read_bytes as u64)
+    )
+}
+
+/// The machine as JSON.
+pub fn describe_machine(rates: &Rates) -> Value {
     json!({
-        "elements": 1u64 << m.num_variables,
-        "bits": m.bits,
-        "commitSeconds": m.commit.as_secs_f64(),
-        "openSeconds": m.open.as_secs_f64(),
-        "referenceCommitSeconds": m.reference_commit.as_secs_f64(),
-        "referenceOpenSeconds": m.reference_open.as_secs_f64(),
-        "verifySeconds": m.verify.as_secs_f64(),
-        "openingBytes": m.proof_bytes,
-        "elementsPerSecond": throughput(m),
-        "identical": m.identical,
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "multiplicationsPerCpuSecond": rates.multiplications,
+        "hashedBytesPerCpuSecond": rates.hashed_bytes,
+        "readBytesPerCpuSecond": rates.read_bytes,
     })
 }

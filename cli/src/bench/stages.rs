@@ -9,10 +9,13 @@ use crds::{
     Device, Format, InputSource, Model, Partition, ProofJobSpec, SecurityBits,
     contract::{ProofManifest, Stage},
 };
-use prover_worker::store::Store;
+use kernels::floor::Rates;
+use prover::floor;
+use prover_worker::{store::Store, usage};
 use serde_json::{Value, json};
 use verifier::key::ModelKey;
 
+use super::primitives::{describe_machine, explain};
 use crate::{
     args::BenchArgs,
     format,
@@ -32,6 +35,27 @@ struct Cost {
     cpu_seconds: f64,
     peak_memory_bytes: u64,
     artifact_bytes: u64,
+    /// Processor time that the stage takes at least.
+    floor: f64,
+}
+
+impl Cost {
+    /// How far above the floor; `None` where there is none, as for aggregating without a boundary.
+    fn ratio(&self) -> Option<f64> {
+        (self.floor > 0.0).then(|| self.cpu_seconds / self.floor)
+    }
+}
+
+/// What was measured.
+struct Measured {
+    stages: [(Stage, Cost); 4],
+    all_but_setup: Cost,
+    verify_seconds: f64,
+    subgraphs: usize,
+    /// In the model's einsums.
+    multiply_adds: u64,
+    proof: ProofManifest,
+    rates: Rates,
 }
 
 /// Measures every stage on a model, and verification.
@@ -55,14 +79,33 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     };
     let Finished { proof, usages, status } = Job::new(spec, &store_url)?.run(&Progress::silent())?;
     let Some(proof) = proof else { bail!("{}", crate::run::failure(&status)) };
-    let verification = verification(&Store::open(&store_url)?, &proof)?;
-    let costs = Stage::ALL.map(|stage| (stage, cost(&usages, |task_stage| task_stage == stage)));
-    let total = cost(&usages, |stage| stage != Stage::Setup);
-    let subgraphs = usages.iter().filter(|task| task.task.stage() == Stage::Prove).count();
+    let store = Store::open(&store_url)?;
+    let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?;
+    let rates = Rates::measure(usage::cpu_seconds);
+    let of_stage = |stage: Stage| {
+        let work = match stage {
+            Stage::Setup => floor::setup(&key),
+            Stage::Execute => floor::execute(&key),
+            Stage::Prove => floor::prove(&key),
+            Stage::Aggregate => floor::aggregate(&key),
+        };
+        (stage, Cost { floor: rates.floor(&work), ..cost(&usages, |task_stage| task_stage == stage) })
+    };
+    let stages = Stage::ALL.map(of_stage);
+    let floor = stages.iter().filter(|(stage, _)| *stage != Stage::Setup).map(|(_, cost)| cost.floor).sum();
+    let measured = Measured {
+        stages,
+        all_but_setup: Cost { floor, ..cost(&usages, |stage| stage != Stage::Setup) },
+        verify_seconds: verification(&key, &store.get(proof.proof.digest)?)?,
+        subgraphs: usages.iter().filter(|task| task.task.stage() == Stage::Prove).count(),
+        multiply_adds: floor::multiply_adds(key.graph()),
+        proof,
+        rates,
+    };
     if args.json {
-        println!("{}", report_json(&costs, &total, verification, subgraphs, &proof));
+        println!("{}", report_json(&measured));
     } else {
-        print!("{}", report(&costs, &total, verification, subgraphs, &proof));
+        print!("{}", report(&measured));
     }
     Ok(())
 }
@@ -74,72 +117,73 @@ fn cost(usages: &[TaskUsage], keep: impl Fn(Stage) -> bool) -> Cost {
         cpu_seconds: kept().map(|task| task.usage.cpu_seconds).sum(),
         peak_memory_bytes: kept().map(|task| task.usage.peak_memory_bytes).max().unwrap_or(0),
         artifact_bytes: kept().map(|task| task.artifact.bytes).sum(),
+        floor: 0.0,
     }
 }
 
 /// Seconds that verification takes, on this one thread.
-fn verification(store: &Store, proof: &ProofManifest) -> Result<f64> {
-    let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?;
-    let bytes = store.get(proof.proof.digest)?;
+fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
     let mut least = f64::INFINITY;
     for _ in 0..VERIFICATIONS {
         let begun = Instant::now();
-        verifier::verify(&key, &bytes)?;
+        verifier::verify(key, proof)?;
         least = least.min(begun.elapsed().as_secs_f64());
     }
     Ok(least)
 }
 
-fn report(
-    costs: &[(Stage, Cost); 4],
-    total: &Cost,
-    verification: f64,
-    subgraphs: usize,
-    proof: &ProofManifest,
-) -> String {
+fn report(measured: &Measured) -> String {
+    let Measured { stages, all_but_setup, verify_seconds, subgraphs, multiply_adds, proof, rates } = measured;
     let row = |name: &str, cost: &Cost| {
         format!(
-            "{name:<22}{:>10}{:>10}{:>12}\n",
+            "{name:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
             format::seconds(cost.seconds),
             format::seconds(cost.cpu_seconds),
-            format::bytes(cost.peak_memory_bytes)
+            format::seconds(cost.floor),
+            cost.ratio().map_or_else(String::new, |ratio| format!("{ratio:.1}")),
+            format::bytes(cost.peak_memory_bytes),
+            format::bytes(cost.artifact_bytes)
         )
     };
-    let mut text = format!("{:<22}{:>10}{:>10}{:>12}\n", "", "time", "CPU", "peak memory");
-    for (stage, cost) in costs {
+    let mut text = format!(
+        "{:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
+        "", "time", "CPU", "floor", "ratio", "peak memory", "artifacts"
+    );
+    for (stage, cost) in stages {
         let name = if *stage == Stage::Prove { format!("prove ({subgraphs} subgraphs)") } else { stage.to_string() };
         text += &row(&name, cost);
     }
-    text += &row("all but setup", total);
-    text += &format!("{:<22}{:>10}\n", "verify", format::seconds(verification));
+    text += &row("all but setup", all_but_setup);
+    text += &format!("{:<22}{:>10}\n", "verify", format::seconds(*verify_seconds));
     let (proof_bytes, key_bytes) = (format::bytes(proof.proof.bytes), format::bytes(proof.key.bytes));
-    text + &format!("proof {proof_bytes}, key {key_bytes}, {} bits\n", proof.soundness_bits)
+    text += &format!("proof {proof_bytes}, key {key_bytes}, {} bits\n", proof.soundness_bits);
+    let throughput = *multiply_adds as f64 / all_but_setup.seconds;
+    text += &format!("{multiply_adds} multiply-adds of the model, {throughput:.2e} in a second of all but setup\n");
+    text + &format!("\n{}.\n", explain(rates))
 }
 
-fn report_json(
-    costs: &[(Stage, Cost); 4],
-    total: &Cost,
-    verification: f64,
-    subgraphs: usize,
-    proof: &ProofManifest,
-) -> Value {
+fn report_json(measured: &Measured) -> Value {
     let describe = |cost: &Cost| {
         json!({
             "seconds": cost.seconds,
             "cpuSeconds": cost.cpu_seconds,
             "peakMemoryBytes": cost.peak_memory_bytes,
             "artifactBytes": cost.artifact_bytes,
+            "floorCpuSeconds": cost.floor,
+            "ratioToFloor": cost.ratio(),
         })
     };
-    let stages: serde_json::Map<_, _> = costs.iter().map(|(stage, cost)| (stage.to_string(), describe(cost))).collect();
+    let stages = measured.stages.iter().map(|(stage, cost)| (stage.to_string(), describe(cost)));
     json!({
-        "stages": stages,
-        "allButSetup": describe(total),
-        "verifySeconds": verification,
-        "subgraphs": subgraphs,
-        "proofBytes": proof.proof.bytes,
-        "keyBytes": proof.key.bytes,
-        "soundnessBits": proof.soundness_bits,
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "machine": describe_machine(&measured.rates),
+        "stages": stages.collect::<serde_json::Map<_, _>>(),
+        "allButSetup": describe(&measured.all_but_setup),
+        "verifySeconds": measured.verify_seconds,
+        "subgraphs": measured.subgraphs,
+        "multiplyAdds": measured.multiply_adds,
+        "multiplyAddsPerSecond": measured.multiply_adds as f64 / measured.all_but_setup.seconds,
+        "proofBytes": measured.proof.proof.bytes,
+        "keyBytes": measured.proof.key.bytes,
+        "soundnessBits": measured.proof.soundness_bits,
     })
 }

@@ -43,3 +43,23 @@ fn bench_measures_every_stage() {
     assert!(report["verifySeconds"].as_f64().unwrap() > 0.0 && report["proofBytes"].as_u64().unwrap() > 0);
     assert_eq!(report["subgraphs"], 2);
 }
+
+#[test]
+fn bench_measures_primitives_beside_the_floor() {
+    let sizes = ["commit=14", "open=14", "dense=4x32x16", "attention=2x8x4", "lookup=500x6", "view=2x9"];
+    let args = ["bench", "--json", "--security-bits", "100"].into_iter();
+    let bench = proofmill(args.chain(sizes.iter().flat_map(|size| ["--primitive", size]))).output().unwrap();
+    let report = &events(&bench)[0];
+    assert!(report["machine"]["multiplicationsPerCpuSecond"].as_f64().unwrap() > 1e6);
+    let primitives = report["primitives"].as_array().unwrap();
+    assert_eq!(primitives.iter().map(|p| p["primitive"].as_str().unwrap()).collect::<Vec<_>>(), sizes);
+    for primitive in primitives {
+        let number = |key: &str| primitive[key].as_f64().unwrap();
+        assert!(number("cpuSeconds") > 0.0 && number("peakMemoryBytes") > 1e6 && number("bytes") > 0.0, "{primitive}");
+        assert!(number("floorCpuSeconds") > 0.0 && number("ratioToFloor") > 0.0, "{primitive}");
+        let verified = primitive["primitive"] != "commit=14";
+        assert_eq!(primitive["verifySeconds"].as_f64().is_some_and(|seconds| seconds > 0.0), verified, "{primitive}");
+    }
+    // Chosen primitives come without the table of commitments.
+    assert_eq!(report["commitment"].as_array().unwrap().len(), 0);
+}

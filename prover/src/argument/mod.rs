@@ -2,6 +2,7 @@
 
 pub mod einsum;
 mod fractions;
+pub mod instance;
 pub mod logup;
 pub mod lookup;
 pub mod merge;
@@ -10,6 +11,8 @@ pub mod subgraph;
 pub mod sumcheck;
 mod tensor;
 pub mod view;
+
+pub(crate) use tensor::evaluate;
 
 use crate::Values;
 use kernels::{Device, Ints};

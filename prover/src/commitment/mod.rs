@@ -1,6 +1,7 @@
 //! The prover's side of [`verifier::commitment`]: commit tensors under one root, then open claims about them.
 
 pub mod bench;
+pub mod instance;
 pub mod reference;
 mod rows;
 mod sumcheck;
