@@ -58,11 +58,22 @@ fn an_id_that_is_no_tokens_is_refused() {
 #[test]
 fn malformed_tokenizers_are_refused() {
     let refused = |old: &str, new: &str| json(&JSON.replace(old, new), &[]).unwrap_err();
-    // The library panics on these two.
+    // The library panics on these.
     assert!(refused(r#"["ab", "b"]"#, r#"["abb", "abb"]"#).ends_with("found 'abb' and 'abb'"));
     assert!(
         refused(r#""continuing_subword_prefix": null"#, r###""continuing_subword_prefix": "##""###)
             .contains("'a' and 'b'")
+    );
+    let with = |part: &str, new: &str| refused(&format!("\"{part}\": null"), &format!("\"{part}\": {new}"));
+    assert!(
+        with("normalizer", r#"{"type": "Sequence", "normalizers": [{"type": "Precompiled"}]}"#)
+            .ends_with("found 'Precompiled'")
+    );
+    assert!(with("pre_tokenizer", r#"{"type": "FixedLength", "length": 0}"#).ends_with("found 'FixedLength'"));
+    assert!(refused(r#""type": "BPE""#, r#""type": "Unigram""#).ends_with("found 'Unigram'"));
+    assert!(
+        refused(r#""vocab": {"<s>": 0, "a": 1, "b": 2, "ab": 3, "abb": 4}"#, r#""vocab": [["a", 0.5]]"#)
+            .contains("unigram")
     );
     assert!(refused(r#"["a", "b"]"#, r#"["a", "c"]"#).contains("pairs of tokens whose joint text is a token"));
     assert!(refused(r#""dropout": null"#, r#""dropout": 0.1"#).contains("null: tokens must not be random, found 0.1"));

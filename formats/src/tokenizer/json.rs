@@ -4,6 +4,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::Tokenizer;
 use crate::{Config, FormatError, Value};
@@ -14,7 +15,7 @@ impl Tokenizer {
     /// # Errors
     /// If the file is malformed, or tokenizing with it is random.
     pub fn from_json(file: &str, bytes: &[u8], configs: &[&Config]) -> Result<Self, FormatError> {
-        check_merges(file, bytes)?;
+        check(file, bytes)?;
         let fail = |expected: &str, found: String| FormatError::new(file, "tokenizer", expected, found);
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| fail("a tokenizer of Hugging Face's library", error.to_string()))?;
@@ -64,10 +65,14 @@ impl Tokenizer {
 struct File<'a> {
     #[serde(borrow)]
     model: Model<'a>,
+    normalizer: Option<Json>,
+    pre_tokenizer: Option<Json>,
 }
 
 #[derive(Deserialize)]
 struct Model<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
     /// A list, for a unigram model.
     #[serde(borrow, default)]
     vocab: Vocabulary<'a>,
@@ -98,16 +103,40 @@ enum Merge<'a> {
     Line(#[serde(borrow)] Cow<'a, str>),
 }
 
-/// Checks what `tokenizers` 0.23 panics on: a merge whose result is longer than every token.
-fn check_merges(file: &str, bytes: &[u8]) -> Result<(), FormatError> {
+/// Parts that are refused: with malformed contents they make `tokenizers` 0.23 panic, and only models with encoder and decoder use
+/// them.
+const REFUSED: [&str; 3] = ["Unigram", "Precompiled", "FixedLength"];
+
+/// The first part of a refused type.
+fn refused(part: &Json) -> Option<&str> {
+    let own = part.get("type").and_then(Json::as_str).filter(|kind| REFUSED.contains(kind));
+    own.or_else(|| match part {
+        Json::Object(fields) => fields.values().find_map(refused),
+        Json::Array(items) => items.iter().find_map(refused),
+        _ => None,
+    })
+}
+
+/// Checks what `tokenizers` 0.23 panics on: the refused parts, and a merge whose result is longer than every token.
+fn check(file: &str, bytes: &[u8]) -> Result<(), FormatError> {
     let fail = |place: &str, expected: &str, found: String| FormatError::new(file, place, expected, found);
     let parsed: File =
         serde_json::from_slice(bytes).map_err(|error| fail("tokenizer", "a tokenizer.json", error.to_string()))?;
-    let Model { vocab, merges, continuing_subword_prefix, dropout } = parsed.model;
+    let parts = [&parsed.normalizer, &parsed.pre_tokenizer].into_iter().flatten().find_map(refused);
+    if let Some(part) = parts.or(parsed.model.kind.as_deref().filter(|kind| REFUSED.contains(kind))) {
+        return Err(fail(
+            "tokenizer",
+            "a BPE, WordPiece or WordLevel model without tables of its own",
+            format!("'{part}'"),
+        ));
+    }
+    let Model { vocab, merges, continuing_subword_prefix, dropout, .. } = parsed.model;
     if dropout.is_some_and(|p| p != 0.0) {
         return Err(fail("model.dropout", "null: tokens must not be random", dropout.unwrap_or_default().to_string()));
     }
-    let Vocabulary::Ids(vocab) = vocab else { return Ok(()) };
+    let Vocabulary::Ids(vocab) = vocab else {
+        return Err(fail("model.vocab", "tokens with their ids", "scores, as of a unigram model".into()));
+    };
     let prefix = continuing_subword_prefix.unwrap_or_default();
     for merge in &merges {
         let (left, right) = match merge {
