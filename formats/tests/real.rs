@@ -5,8 +5,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{fetched, read, shared};
-use formats::{Checkpoint, Layout, Tokenizer, open};
+use common::{GgufFile, Meta, fetched, read, shared};
+use formats::{Checkpoint, Layout, Tokenizer, gguf, open};
 
 /// As `checksums.py`.
 fn checksums(model: &Checkpoint) -> BTreeMap<String, u64> {
@@ -141,5 +141,53 @@ fn gpt2_models_beside_the_repository() {
             assert!(read(&model.weights, &tensor.name).unwrap().iter().all(|x| x.is_finite()), "{}", tensor.name);
         }
         assert!(model.config.usize("n_layer").unwrap() > 0);
+    }
+}
+
+/// The byte-level tokenizer of a `tokenizer.json` as GGUF has it.
+fn as_gguf(json: &[u8], pre: &str) -> Vec<u8> {
+    let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let mut tokens: BTreeMap<u64, (String, i32)> = BTreeMap::new();
+    for (token, id) in json["model"]["vocab"].as_object().unwrap() {
+        tokens.insert(id.as_u64().unwrap(), (token.clone(), 1));
+    }
+    for added in json["added_tokens"].as_array().unwrap() {
+        let kind = if added["special"].as_bool().unwrap() { 3 } else { 4 };
+        tokens.insert(added["id"].as_u64().unwrap(), (added["content"].as_str().unwrap().into(), kind));
+    }
+    assert!(tokens.keys().copied().eq(0..tokens.len() as u64));
+    let merge = |merge: &serde_json::Value| match merge.as_array() {
+        Some(pair) => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
+        None => merge.as_str().unwrap().into(),
+    };
+    let bos = tokens.values().position(|(token, _)| token == "<|begin_of_text|>");
+    let mut file = GgufFile::default()
+        .with("tokenizer.ggml.model", Meta::Text("gpt2".into()))
+        .with("tokenizer.ggml.pre", Meta::Text(pre.into()))
+        .with("tokenizer.ggml.tokens", Meta::Texts(tokens.values().map(|(token, _)| token.clone()).collect()))
+        .with("tokenizer.ggml.token_type", Meta::I32s(tokens.values().map(|(_, kind)| *kind).collect()))
+        .with(
+            "tokenizer.ggml.merges",
+            Meta::Texts(json["model"]["merges"].as_array().unwrap().iter().map(merge).collect()),
+        );
+    if let Some(bos) = bos {
+        file = file.with("tokenizer.ggml.bos_token_id", Meta::U32(bos as u32));
+    }
+    file.bytes()
+}
+
+#[test]
+fn byte_level_tokenizers_are_the_same_from_either_file() {
+    let files = [
+        ("gpt-2", shared("tokenizers/gpt2/tokenizer.json")),
+        ("llama-bpe", fetched("llama3-tokenizer.json")),
+        ("qwen2", fetched("qwen2-tokenizer.json")),
+    ];
+    for (pre, path) in files {
+        let Some(path) = path else { continue };
+        let json = std::fs::read(path).unwrap();
+        let own = Tokenizer::from_json("tokenizer.json", &json, &[]).unwrap();
+        let gguf = gguf::read("tokenizer.gguf", as_gguf(&json, pre)).unwrap();
+        same_tokens(&Tokenizer::from_gguf(&gguf.config).unwrap(), &own);
     }
 }

@@ -210,7 +210,10 @@ fn byte_level_words_are_split_as_the_metadata_says() {
     assert_eq!(spelt(&gpt2, "a<|end|>b"), ["a", "<|end|>", "b"]);
     assert_eq!(gpt2.decode(&gpt2.encode("ab a12").unwrap()).unwrap(), "ab a12");
     let other = with("mpt").unwrap_err();
-    assert_eq!(other, "m.gguf: key 'tokenizer.ggml.pre': expected 'gpt-2' or 'smollm', found 'mpt'");
+    assert_eq!(
+        other,
+        "m.gguf: key 'tokenizer.ggml.pre': expected 'gpt-2', 'smollm', 'llama-bpe' or 'qwen2', found 'mpt'"
+    );
     for merge in ["ab", "a c", "b a", ""] {
         let error = from_gguf(&byte_level("gpt-2").with("tokenizer.ggml.merges", merges(&[merge]))).unwrap_err();
         assert!(error.ends_with(&format!("found '{merge}'")), "{error}");

