@@ -18,9 +18,7 @@ pub fn contract(
         return None;
     }
     let add = |from: usize, factor: i64, sums: &mut [i64]| {
-        with_ints!(constant, v => for (sum, &x) in sums.iter_mut().zip(&v[from..]) {
-            *sum = sum.wrapping_add(factor.wrapping_mul(i64::from(x)));
-        });
+        with_ints!(constant, v => add_scaled(&v[from..], factor, sums));
     };
     let chosen = sparse::chosen(dims, keep, labels, others, &add);
     chosen.or_else(|| product(dims, keep, (constant, labels), others))
@@ -52,6 +50,12 @@ fn product(
         }
     }));
     Some(Factor::owned(data, [rows, columns].concat()))
+}
+
+fn add_scaled<W: Copy + Into<i64>>(weights: &[W], factor: i64, sums: &mut [i64]) {
+    for (sum, &w) in sums.iter_mut().zip(weights) {
+        *sum = sum.wrapping_add(factor.wrapping_mul(w.into()));
+    }
 }
 
 fn dot<W: Copy + Into<i64>>(weights: &[W], x: &[i32]) -> i64 {
