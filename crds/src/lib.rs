@@ -1,18 +1,31 @@
-//! The API: the `ProofJob` resource with its validation rules, and the contract between a stage and whoever starts it.
+//! The API: the `ProofJob` and `ProofModel` resources with their validation rules, and the contract between a stage and whoever starts it.
 //!
-//! `proofjobs.yaml` beside this crate is generated from these types (`cargo run -p proofmill-crds > crds/proofjobs.yaml`).
+//! `proofjobs.yaml` and `proofmodels.yaml` beside this crate are generated from these types (`cargo run -p proofmill-crds`).
 
 pub mod contract;
+mod definition;
 mod digest;
+mod indexes;
 pub mod manifest;
+mod pod;
 mod proofjob;
+mod proofmodel;
+pub mod source;
 mod status;
+mod store;
 mod subgraphs;
+mod visibility;
 
+pub use definition::{definitions, yaml};
 pub use digest::{Digest, DigestError};
-pub use proofjob::{Device, Format, InputSource, Model, Partition, ProofJob, ProofJobSpec, SecurityBits};
+pub use indexes::{Indexes, IndexesError};
+pub use pod::{PodOverrides, StageOverrides};
+pub use proofjob::{Device, Format, InputSource, MANAGER, Model, Partition, ProofJob, ProofJobSpec, SecurityBits};
+pub use proofmodel::{ProofModel, ProofModelSpec, ProofModelStatus};
 pub use status::{
-    Failure, Output, Proof, ProofJobStatus, Result, StageTimes, Stages, SubgraphCounts, condition, limits, phase,
-    reason,
+    Failure, ModelIdentity, Output, Proof, ProofJobStatus, Result, StageStatus, Stages, SubgraphCounts, condition,
+    limits, phase, reason,
 };
+pub use store::{Named, Store};
 pub use subgraphs::{Subgraphs, SubgraphsError};
+pub use visibility::{Visibility, Visible};

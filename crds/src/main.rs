@@ -1,8 +1,11 @@
-//! Prints the custom resource definition of [`proofmill_crds::ProofJob`].
+//! Writes the custom resource definitions beside this crate: `crds/*.yaml`.
 
-use kube::CustomResourceExt;
+use std::{error::Error, fs, path::Path};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    print!("{}", serde_saphyr::to_string(&proofmill_crds::ProofJob::crd())?);
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, definition) in proofmill_crds::definitions() {
+        fs::write(directory.join(file), proofmill_crds::yaml(&definition)?)?;
+    }
     Ok(())
 }

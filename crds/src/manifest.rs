@@ -84,7 +84,8 @@ fn deserialize(value: Value) -> Result<ProofJob, ManifestError> {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
+    // An optional value is a step of its own to the library, and none to whoever wrote the manifest.
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string().replace(".?", ""));
     let job = ProofJob::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
     // A misspelt required field is both unknown and missing; its name helps more.
     if !unknown.is_empty() {

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Subgraphs, status::ProofJobStatus};
+use crate::{Named, StageOverrides, Store, Subgraphs, Visibility, status::ProofJobStatus};
 
 /// What to prove, and how.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,7 @@ use crate::{Subgraphs, status::ProofJobStatus};
     category = "proofmill",
     derive = "PartialEq",
     cel,
+    selectable = ".spec.queueName",
     doc = "Proves that a model, run on an input, gives its output.",
     validation = Rule::new("self.metadata.name.size() <= 52").message("metadata.name must have at most 52 characters"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
@@ -29,14 +30,26 @@ use crate::{Subgraphs, status::ProofJobStatus};
     printcolumn(name = "Proof", type_ = "string", json_path = ".status.proof.digest", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(validation = Rule::new("has(self.model) != has(self.modelRef)").message("must have exactly one of model and modelRef"))]
+#[x_kube(validation = Rule::new("!has(self.modelRef) || (!has(self.store) && self.partition.subgraphs == 'Auto')").message("with modelRef, store and partition are the ProofModel's: leave them out"))]
+#[x_kube(validation = Rule::new("has(self.model) == has(oldSelf.model) && has(self.store) == has(oldSelf.store) && has(self.queueName) == has(oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy)").message("model, modelRef, store, queueName and managedBy are neither added nor removed: make a new ProofJob"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProofJobSpec {
-    /// The model.
+    /// The model; or `modelRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
-    pub model: Model,
+    pub model: Option<Model>,
+    /// A `ProofModel` in the same namespace, which has been set up for many jobs. Only a cluster can honour it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub model_ref: Option<Named>,
     /// What the model is run on. Public: it is part of what the proof says.
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
     pub input: InputSource,
+    /// Who learns the input and the output from the proof.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub visibility: Visibility,
     /// How the model is cut into subgraphs, each proved by a process of its own.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
@@ -61,11 +74,78 @@ pub struct ProofJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("must be at least 1"))]
     pub active_deadline_seconds: Option<u32>,
-    /// URL of the artifact store (`file:`, `s3:`, `gs:`, `az:`); the executor's own, when absent.
+    /// Seconds after its end at which a job is deleted, with all that belongs to it in the cluster. Artifacts stay.
+    /// Only a cluster can honour it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL; leave the field out for the default store"))]
-    pub store: Option<String>,
+    pub ttl_seconds_after_finished: Option<u32>,
+    /// Nothing is started, and what runs is stopped; the deadline counts anew when the job goes on. Only a cluster can honour it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+    /// Queue of Kueue that admits the stages. Only a cluster can honour it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a name"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub queue_name: Option<String>,
+    /// Controller that looks after this object; Proofmill's operator, `proofmill.dev/operator`, when absent.
+    /// Only a cluster can honour it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a controller's name"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub managed_by: Option<String>,
+    /// Where artifacts are kept; the executor's own store, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub store: Option<Store>,
+    /// What the stages' pods need. Only a cluster can honour it.
+    #[serde(default, skip_serializing_if = "StageOverrides::is_default")]
+    pub stages: StageOverrides,
+}
+
+/// `spec.managedBy` of the objects that Proofmill's operator looks after.
+pub const MANAGER: &str = "proofmill.dev/operator";
+
+impl ProofJobSpec {
+    /// A job of which nothing else is said.
+    pub fn new(model: Model, input: InputSource) -> Self {
+        Self {
+            model: Some(model),
+            model_ref: None,
+            input,
+            visibility: Visibility::default(),
+            partition: Partition::default(),
+            security_bits: SecurityBits::default(),
+            device: Device::default(),
+            parallelism: None,
+            retries: default_retries(),
+            active_deadline_seconds: None,
+            ttl_seconds_after_finished: None,
+            suspend: false,
+            queue_name: None,
+            managed_by: None,
+            store: None,
+            stages: StageOverrides::default(),
+        }
+    }
+
+    /// The fields that are set and that only a cluster can honour.
+    pub fn cluster_only_fields(&self) -> Vec<&'static str> {
+        let store = self.store.as_ref();
+        [
+            ("spec.modelRef", self.model_ref.is_some()),
+            ("spec.ttlSecondsAfterFinished", self.ttl_seconds_after_finished.is_some()),
+            ("spec.suspend", self.suspend),
+            ("spec.queueName", self.queue_name.is_some()),
+            ("spec.managedBy", self.managed_by.is_some()),
+            ("spec.store.secretRef", store.is_some_and(|store| store.secret_ref.is_some())),
+            ("spec.store.persistentVolumeClaim", store.is_some_and(|store| store.persistent_volume_claim.is_some())),
+            ("spec.stages", !self.stages.is_default()),
+        ]
+        .into_iter()
+        .filter_map(|(field, is_set)| is_set.then_some(field))
+        .collect()
+    }
 }
 
 /// Where a model comes from.
@@ -160,6 +240,6 @@ pub enum Device {
     Gpu,
 }
 
-fn default_retries() -> u32 {
+pub(crate) const fn default_retries() -> u32 {
     2
 }

@@ -17,8 +17,10 @@ pub mod condition {
     pub const PROVED: &str = "Proved";
     /// The one proof has been assembled and verified.
     pub const AGGREGATED: &str = "Aggregated";
-    /// All of them, in the order in which a status lists them.
-    pub const ALL: [&str; 4] = [EXECUTED, PROVED, AGGREGATED, SUCCEEDED];
+    /// `spec.suspend` holds, and nothing runs.
+    pub const SUSPENDED: &str = "Suspended";
+    /// All of a `ProofJob`, in the order in which a status lists them.
+    pub const ALL: [&str; 5] = [EXECUTED, PROVED, AGGREGATED, SUSPENDED, SUCCEEDED];
 }
 
 /// Reasons of conditions.
@@ -29,6 +31,10 @@ pub mod reason {
     pub const RUNNING: &str = "Running";
     /// Done.
     pub const DONE: &str = "Done";
+    /// `spec.suspend` holds.
+    pub const SUSPENDED: &str = "Suspended";
+    /// `spec.suspend` does not hold.
+    pub const NOT_SUSPENDED: &str = "NotSuspended";
     /// A stage failed as often as `spec.retries` allows.
     pub const RETRIES_EXHAUSTED: &str = "RetriesExhausted";
     /// A stage failed in a way that another attempt would repeat.
@@ -37,6 +43,10 @@ pub mod reason {
     pub const WRONG_MODEL_OR_VERSION: &str = "WrongModelOrVersion";
     /// `spec.activeDeadlineSeconds` have passed.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// A stage was killed for memory in the largest of its memory classes.
+    pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+    /// The spec asks for what the executor cannot do.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The job failed elsewhere before this could be done.
     pub const JOB_FAILED: &str = "JobFailed";
 }
@@ -51,6 +61,8 @@ pub mod phase {
     pub const PROVING: &str = "Proving";
     /// Assembling the proof.
     pub const AGGREGATING: &str = "Aggregating";
+    /// Nothing runs because `spec.suspend` holds.
+    pub const SUSPENDED: &str = "Suspended";
     /// The proof exists.
     pub const SUCCEEDED: &str = "Succeeded";
     /// No proof will exist.
@@ -79,7 +91,7 @@ pub struct ProofJobStatus {
     /// One word for people; programs read the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// `Executed`, `Proved`, `Aggregated` and the summary `Succeeded`.
+    /// `Executed`, `Proved`, `Aggregated`, `Suspended` and the summary `Succeeded`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
@@ -90,7 +102,10 @@ pub struct ProofJobStatus {
     /// When the job ended, with a proof or without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// When each stage started and ended.
+    /// The model's commitment and key; absent until setup is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelIdentity>,
+    /// When each stage started and ended, where it ran and what it made.
     #[serde(default, skip_serializing_if = "Stages::is_empty")]
     pub stages: Stages,
     /// Counts of subgraphs; absent until setup has cut the model.
@@ -114,39 +129,79 @@ pub struct ProofJobStatus {
     pub proof: Option<Proof>,
 }
 
-/// When each stage started and ended.
+/// For each stage when it started and ended, where it ran and what it made.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Stages {
     /// Import, quantise, partition, commit to the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub setup: Option<StageTimes>,
+    pub setup: Option<StageStatus>,
     /// Run the model, commit to the boundary tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub execute: Option<StageTimes>,
+    pub execute: Option<StageStatus>,
     /// Prove all subgraphs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub prove: Option<StageTimes>,
+    pub prove: Option<StageStatus>,
     /// Assemble and verify the proof.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aggregate: Option<StageTimes>,
+    pub aggregate: Option<StageStatus>,
 }
 
 impl Stages {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// One stage's.
+    pub const fn of(&self, stage: Stage) -> Option<&StageStatus> {
+        match stage {
+            Stage::Setup => self.setup.as_ref(),
+            Stage::Execute => self.execute.as_ref(),
+            Stage::Prove => self.prove.as_ref(),
+            Stage::Aggregate => self.aggregate.as_ref(),
+        }
+    }
+
+    /// One stage's, to be changed.
+    pub const fn of_mut(&mut self, stage: Stage) -> Option<&mut StageStatus> {
+        match stage {
+            Stage::Setup => self.setup.as_mut(),
+            Stage::Execute => self.execute.as_mut(),
+            Stage::Prove => self.prove.as_mut(),
+            Stage::Aggregate => self.aggregate.as_mut(),
+        }
+    }
 }
 
-/// Start and end of a stage.
+/// How a stage went.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StageTimes {
+pub struct StageStatus {
     /// When its first process was started.
     pub start_time: Time,
     /// When its artifacts were complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
+    /// Name of the Job that runs it, or ran it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Digest of what it made; none for prove, which makes many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Digest>,
+}
+
+/// Which model a proof is about.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelIdentity {
+    /// The model's commitment.
+    pub commitment: Digest,
+    /// Where the model key is: what `proofmill verify` needs besides the proof.
+    pub key_uri: String,
+    /// The key's BLAKE3 digest.
+    pub key_digest: Digest,
+    /// The key's size.
+    pub key_bytes: u64,
 }
 
 /// Counts of subgraphs.

@@ -2,10 +2,10 @@
 
 use clap::Parser;
 use proofmill_crds::{
-    Device, Digest, Format, Subgraphs,
+    Device, Digest, Format, Output, Subgraphs,
     contract::{
         AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, ProveArgs, RECORD_MAX_BYTES, RecordError,
-        ResultRecord, SetupArgs, StageArgs, Task, Usage, WorkerArgs,
+        ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
     },
 };
 use proptest::prelude::*;
@@ -25,7 +25,12 @@ fn stages() -> impl Strategy<Value = StageArgs> {
             }
         ),
         (digests(), url).prop_map(|(setup, input)| StageArgs::Execute(ExecuteArgs { setup, input })),
-        (digests(), any::<u32>()).prop_map(|(execution, subgraph)| StageArgs::Prove(ProveArgs { execution, subgraph })),
+        (digests(), any::<u32>(), proptest::option::of(proptest::collection::vec(0u32..1024, 1..9))).prop_map(
+            |(execution, subgraph, among)| {
+                let among = among.map(|indexes| indexes.into_iter().collect());
+                StageArgs::Prove(ProveArgs { execution, subgraph: Some(subgraph), among })
+            }
+        ),
         digests().prop_map(|execution| StageArgs::Aggregate(AggregateArgs { execution })),
     ]
 }
@@ -57,7 +62,7 @@ proptest! {
     fn a_record_is_read_as_it_was_written(task in tasks(), digest in digests(), bytes: u64, reused: bool, ms in 0u32..1_000_000_000) {
         let seconds = f64::from(ms) / 1e3;
         let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into() };
-        let record = ResultRecord { task, outcome: Outcome::Done { artifact: ArtifactRef { digest, bytes }, reused }, usage };
+        let record = ResultRecord { task, outcome: Outcome::Done { artifact: ArtifactRef { digest, bytes }, reused, summary: Summary::Subgraph {} }, usage };
         prop_assert_eq!(ResultRecord::from_json(record.to_json().as_bytes()).unwrap(), record);
     }
 
@@ -75,7 +80,11 @@ proptest! {
 fn loose_records_are_refused() {
     let json = ResultRecord {
         task: Task::Prove { subgraph: 3 },
-        outcome: Outcome::Done { artifact: ArtifactRef { digest: Digest([7; 32]), bytes: 5 }, reused: false },
+        outcome: Outcome::Done {
+            artifact: ArtifactRef { digest: Digest([7; 32]), bytes: 5 },
+            reused: false,
+            summary: Summary::Subgraph {},
+        },
         usage: Usage { seconds: 1.0, cpu_seconds: 1.0, peak_memory_bytes: 1, device: "cpu".into() },
     }
     .to_json();
@@ -101,4 +110,56 @@ fn a_worker_without_a_store_or_a_stage_is_told_so() {
     assert!(parse("prover-worker prove --subgraph 1").contains("--execution"));
     assert!(parse("prover-worker prove --execution 12 --subgraph 1 --store file:///s").contains("64 lower-case"));
     assert!(parse("prover-worker --store file:///s").contains("prover-worker"));
+}
+
+#[test]
+fn a_position_is_resolved_among_the_subgraphs_of_a_job() {
+    let args = |subgraph, among: Option<&str>| ProveArgs {
+        execution: Digest([0; 32]),
+        subgraph,
+        among: among.map(|text| text.parse().unwrap()),
+    };
+    assert_eq!(args(Some(3), None).resolve(), Ok(3));
+    assert_eq!(args(Some(3), Some("1-2,7,9")).resolve(), Ok(9));
+    assert!(args(Some(4), Some("1-2,7,9")).resolve().unwrap_err().contains("the last position is 3"));
+    assert!(args(None, None).resolve().unwrap_err().contains("JOB_COMPLETION_INDEX"));
+}
+
+#[test]
+fn outputs_are_cut_until_a_record_fits() {
+    let output =
+        |n: usize| Output { name: "y".repeat(n), shape: vec![64], class: Some(1), values: vec![-1.0 / 3.0; 64] };
+    for (outputs, kept) in [(vec![output(1)], 1), (vec![output(1); 8], 8), (vec![output(2000); 8], 1)] {
+        let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
+        let outcome = Outcome::Done { artifact, reused: false, summary: Summary::Outputs(outputs.clone()) };
+        let json = ResultRecord { task: Task::Execute {}, outcome, usage: Usage::default() }.to_json();
+        assert!(json.len() <= RECORD_MAX_BYTES);
+        let Outcome::Done { summary: Summary::Outputs(read), .. } =
+            ResultRecord::from_json(json.as_bytes()).unwrap().outcome
+        else {
+            panic!("{json}")
+        };
+        assert_eq!(read.len(), kept);
+        assert!(
+            read.iter()
+                .zip(&outputs)
+                .all(|(read, whole)| whole.values.starts_with(&read.values) && read.name == whole.name)
+        );
+    }
+}
+
+#[test]
+fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
+    let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
+    let parsed = |subgraphs| {
+        let summary = Summary::Model { subgraphs, commitment: Digest([1; 32]), key: artifact };
+        let outcome = Outcome::Done { artifact, reused: false, summary };
+        ResultRecord::from_json(
+            ResultRecord { task: Task::Setup {}, outcome, usage: Usage::default() }.to_json().as_bytes(),
+        )
+    };
+    assert!(parsed(1024).is_ok());
+    for subgraphs in [0, 1025] {
+        assert!(matches!(parsed(subgraphs), Err(RecordError::OutOfRange("summary.model.subgraphs"))));
+    }
 }

@@ -26,7 +26,7 @@ fn bad_manifests_are_refused_by_field() {
         (&format!("{HEAD}specs: {{}}"), "specs: no such field"),
         (HEAD, "missing field `spec`"),
         (&spec(good).replace("{name: digits}", "{}"), "metadata.name: missing"),
-        (&spec("input: {url: i}"), "spec: missing field `model`"),
+        (&spec("input: {url: i}"), "spec: must have exactly one of model and modelRef"),
         (&spec("model: {sauce: m.onnx}, input: {url: i}"), "spec.model.sauce: no such field"),
         (&spec(&format!("{good}, paralelism: 2")), "spec.paralelism: no such field"),
         (&spec("model: {source: m.onnx, format: Gguf}, input: {url: i}"), "spec.model.format: unknown variant `Gguf`"),
@@ -38,6 +38,12 @@ fn bad_manifests_are_refused_by_field() {
         (&spec(&format!("{good}, partition: {{subgraphs: '4'}}")), "spec.partition.subgraphs: \"4\" is not"),
         (&spec(&format!("{good}, securityBits: 80")), "spec.securityBits: must be 128 or 100"),
         (&spec(&format!("{good}, device: Tpu")), "spec.device: unknown variant `Tpu`"),
+        (&spec(&format!("{good}, store: s3://b")), "spec.store: invalid type"),
+        (&spec(&format!("{good}, visibility: {{input: Private}}")), "spec.visibility.input: Private is not built yet"),
+        (
+            &spec(&format!("{good}, stages: {{prove: {{resources: {{limit: {{}}}}}}}}")),
+            "spec.stages.prove.resources.limit: no such field",
+        ),
         (&spec(&format!("{good}, retries: -1")), "spec.retries: invalid value"),
         (&spec(&format!("{good}, parallelism: 0")), "spec.parallelism: must be from 1 to 1024"),
     ];

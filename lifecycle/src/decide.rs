@@ -28,21 +28,31 @@ pub struct Decision {
     pub status: ProofJobStatus,
     /// What to do now, in order.
     pub effects: Vec<Effect>,
-    /// When to decide again if nothing is observed before: the job's deadline.
+    /// When to decide again if nothing is observed before: the job's deadline, or the end of its time to live.
     pub wake: Option<Timestamp>,
+    /// The job ended `spec.ttlSecondsAfterFinished` ago: it is to be deleted.
+    pub expired: bool,
 }
 
 /// How a job stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Running,
+    Suspended,
     Succeeded,
     Failed { reason: &'static str, message: String },
 }
 
+impl Verdict {
+    /// Whether it is the last.
+    pub const fn has_ended(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed { .. })
+    }
+}
+
 /// Decides. `generation` is the spec's, `previous` the status last published (empty at first).
 ///
-/// A status that has ended is returned as it is; what still runs is stopped.
+/// A status that has ended stays as it is, but for the generation; what still runs is stopped.
 pub fn decide(
     spec: &ProofJobSpec,
     generation: Option<i64>,
@@ -50,33 +60,45 @@ pub fn decide(
     observed: &Observed,
     now: Timestamp,
 ) -> Decision {
+    let after = |start: Timestamp, seconds: Option<u32>| {
+        seconds.and_then(|seconds| start.checked_add(SignedDuration::from_secs(seconds.into())).ok())
+    };
     if status::has_ended(previous) {
-        return Decision { status: previous.clone(), effects: stop_all(observed), wake: None };
+        let status = ProofJobStatus { observed_generation: generation, ..previous.clone() };
+        let ended = status.completion_time.as_ref().map_or(now, |time| time.0);
+        let expiry = after(ended, spec.ttl_seconds_after_finished);
+        let expired = expiry.is_some_and(|expiry| now >= expiry);
+        return Decision { status, effects: stop_all(observed), wake: expiry.filter(|_| !expired), expired };
     }
     let start = previous.start_time.as_ref().map_or(now, |time| time.0);
-    let deadline =
-        spec.active_deadline_seconds.and_then(|s| start.checked_add(SignedDuration::from_secs(s.into())).ok());
+    let deadline = after(start, spec.active_deadline_seconds);
     let verdict = judge(spec, observed, deadline, now);
-    let effects = if verdict == Verdict::Running { start_ready(spec, observed) } else { stop_all(observed) };
     let running = verdict == Verdict::Running;
+    let effects = if running { start_ready(spec, observed) } else { stop_all(observed) };
     let status = status::publish(spec, generation, previous, observed, &effects, &verdict, now);
-    Decision { status, effects, wake: deadline.filter(|_| running) }
+    let expiry = status.completion_time.as_ref().and_then(|end| after(end.0, spec.ttl_seconds_after_finished));
+    Decision { status, effects, wake: if running { deadline } else { expiry }, expired: false }
 }
 
 /// Whether a task will not be tried again, and why.
 pub(crate) fn exhausted(spec: &ProofJobSpec, state: &TaskState) -> Option<&'static str> {
     let failure = state.failure.as_ref().filter(|_| !state.done)?;
     match failure.kind {
-        FailureKind::Retryable => (state.failures > spec.retries).then_some(reason::RETRIES_EXHAUSTED),
+        FailureKind::Retryable => {
+            state.given_up.or_else(|| (state.failures > spec.retries).then_some(reason::RETRIES_EXHAUSTED))
+        }
         FailureKind::Deterministic => Some(reason::DETERMINISTIC_FAILURE),
         FailureKind::WrongModelOrVersion => Some(reason::WRONG_MODEL_OR_VERSION),
     }
 }
 
-/// A proof that exists ends the job well, whatever else happened; then failures count, then the clock.
+/// A proof that exists ends the job well, whatever else happened; then failures count, then `suspend`, then the clock.
 fn judge(spec: &ProofJobSpec, observed: &Observed, deadline: Option<Timestamp>, now: Timestamp) -> Verdict {
     if observed.task(Task::Aggregate {}).done {
         return Verdict::Succeeded;
+    }
+    if let Some(message) = observed.refusal() {
+        return Verdict::Failed { reason: reason::INVALID_SPEC, message: message.into() };
     }
     let failed = observed.tasks().find_map(|(task, state)| {
         let message = || state.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
@@ -84,6 +106,9 @@ fn judge(spec: &ProofJobSpec, observed: &Observed, deadline: Option<Timestamp>, 
     });
     if let Some((task, reason, message)) = failed {
         return Verdict::Failed { reason, message: format!("{task}: {message}") };
+    }
+    if spec.suspend {
+        return Verdict::Suspended;
     }
     match (deadline, spec.active_deadline_seconds) {
         (Some(deadline), Some(seconds)) if now >= deadline => Verdict::Failed {

@@ -4,10 +4,8 @@
 //! store the status; calling again before anything has changed asks for nothing.
 
 mod decide;
-mod indexes;
 mod observed;
 mod status;
 
 pub use decide::{Decision, Effect, decide};
-pub use indexes::intervals;
 pub use observed::{Observed, Product, TaskFailure, TaskState};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    Proof, Result,
+    ModelIdentity, Proof, Result,
     contract::{FailureKind, Task},
 };
 
@@ -14,8 +14,10 @@ use crds::{
 pub struct Observed {
     tasks: BTreeMap<Task, TaskState>,
     subgraphs: Option<u32>,
+    model: Option<ModelIdentity>,
     result: Option<Result>,
     proof: Option<Proof>,
+    refusal: Option<String>,
 }
 
 /// What is known of one task.
@@ -29,6 +31,8 @@ pub struct TaskState {
     pub failures: u32,
     /// The latest of them; once one is final, that one.
     pub failure: Option<TaskFailure>,
+    /// Why the executor will not try again, if it will not.
+    pub given_up: Option<&'static str>,
 }
 
 /// A failed attempt.
@@ -43,10 +47,12 @@ pub struct TaskFailure {
 /// What a finished task tells the job, besides that it is finished.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Product {
-    /// Of setup: how many subgraphs the partition has.
-    Partition {
-        /// At least 1.
+    /// Of setup.
+    Model {
+        /// How many subgraphs the partition has, at least 1.
         subgraphs: u32,
+        /// The model's commitment and key.
+        identity: ModelIdentity,
     },
     /// Of execute: what the model says.
     Result(Result),
@@ -63,7 +69,7 @@ impl Product {
     /// The task that makes it.
     pub const fn task(&self) -> Task {
         match self {
-            Self::Partition { .. } => Task::Setup {},
+            Self::Model { .. } => Task::Setup {},
             Self::Result(_) => Task::Execute {},
             Self::Subgraph { index } => Task::Prove { subgraph: *index },
             Self::Proof(_) => Task::Aggregate {},
@@ -87,7 +93,7 @@ impl Observed {
         let state = self.tasks.entry(product.task()).or_default();
         (state.running, state.done) = (false, true);
         match product {
-            Product::Partition { subgraphs } => self.subgraphs = Some(subgraphs),
+            Product::Model { subgraphs, identity } => (self.subgraphs, self.model) = (Some(subgraphs), Some(identity)),
             Product::Result(result) => self.result = Some(result),
             Product::Subgraph { .. } => {}
             Product::Proof(proof) => self.proof = Some(proof),
@@ -96,16 +102,36 @@ impl Observed {
 
     /// A process has ended without its artifact.
     pub fn failed(&mut self, task: Task, failure: TaskFailure) {
+        self.note(task, failure, 1);
+    }
+
+    /// A process has ended without its artifact, through no fault of the task: the attempt does not count.
+    pub fn excused(&mut self, task: Task, failure: TaskFailure) {
+        self.note(task, failure, 0);
+    }
+
+    /// The executor has tried as often as it may; `reason` becomes the condition's.
+    pub fn given_up(&mut self, task: Task, failure: TaskFailure, reason: &'static str) {
+        self.note(task, failure, 1);
+        self.tasks.entry(task).or_default().given_up = Some(reason);
+    }
+
+    fn note(&mut self, task: Task, failure: TaskFailure, weight: u32) {
         let state = self.tasks.entry(task).or_default();
         state.running = false;
         if state.done {
             return;
         }
-        state.failures = state.failures.saturating_add(1);
+        state.failures = state.failures.saturating_add(weight);
         let settled = state.failure.as_ref().is_some_and(|failure| failure.kind != FailureKind::Retryable);
         if !settled {
             state.failure = Some(failure);
         }
+    }
+
+    /// The executor cannot do what the spec asks for.
+    pub fn refused(&mut self, message: String) {
+        self.refusal = Some(message);
     }
 
     /// A finished task's artifact is missing or corrupt: the task has to be done again.
@@ -126,6 +152,16 @@ impl Observed {
     /// How many subgraphs there are, once setup is done.
     pub const fn subgraphs(&self) -> Option<u32> {
         self.subgraphs
+    }
+
+    /// The model's commitment and key, once setup is done.
+    pub const fn model(&self) -> Option<&ModelIdentity> {
+        self.model.as_ref()
+    }
+
+    /// Why the executor cannot run the job, if it cannot.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// What the model says, once execute is done.

@@ -1,8 +1,8 @@
 //! The status that follows from what is observed. Times are kept from the status before: a condition's changes only when it flips.
 
 use crds::{
-    Failure, ProofJobSpec, ProofJobStatus, StageTimes, Stages, SubgraphCounts, condition,
-    contract::{FailureKind, Stage, Task},
+    Failure, Indexes, ProofJobSpec, ProofJobStatus, StageStatus, Stages, SubgraphCounts, condition,
+    contract::{Stage, Task},
     limits, phase, reason,
 };
 use k8s_openapi::{
@@ -12,7 +12,6 @@ use k8s_openapi::{
 
 use crate::{
     decide::{Effect, Verdict, exhausted},
-    indexes::intervals,
     observed::Observed,
 };
 
@@ -35,15 +34,17 @@ pub(crate) fn publish(
     let counts = observed.subgraphs().map(|total| view.counts(total));
     let indexes = |keep: &dyn Fn(Task) -> bool| {
         let total = observed.subgraphs()?;
-        let text = intervals((0..total).filter(|&subgraph| keep(Task::Prove { subgraph })));
-        (!text.is_empty()).then_some(text)
+        let kept: Indexes = (0..total).filter(|&subgraph| keep(Task::Prove { subgraph })).collect();
+        (!kept.is_empty()).then(|| kept.to_string())
     };
     ProofJobStatus {
         observed_generation: generation,
         phase: Some(view.phase(verdict).into()),
         conditions: view.conditions(generation, previous, verdict),
-        start_time: previous.start_time.clone().or(Some(Time(now))),
-        completion_time: (*verdict != Verdict::Running).then_some(Time(now)),
+        // As a batch/v1 Job's: the deadline counts from the last resumption.
+        start_time: (*verdict != Verdict::Suspended).then(|| previous.start_time.clone().unwrap_or(Time(now))),
+        completion_time: verdict.has_ended().then_some(Time(now)),
+        model: observed.model().cloned(),
         stages: Stages {
             setup: view.times(Stage::Setup, previous.stages.setup.as_ref()),
             execute: view.times(Stage::Execute, previous.stages.execute.as_ref()),
@@ -103,6 +104,7 @@ impl View<'_> {
         match verdict {
             Verdict::Succeeded => phase::SUCCEEDED,
             Verdict::Failed { .. } => phase::FAILED,
+            Verdict::Suspended => phase::SUSPENDED,
             Verdict::Running if !self.done(Stage::Setup) => phase::SETUP,
             Verdict::Running if !self.done(Stage::Execute) => phase::EXECUTING,
             Verdict::Running if !self.done(Stage::Prove) => phase::PROVING,
@@ -110,12 +112,13 @@ impl View<'_> {
         }
     }
 
-    fn times(&self, stage: Stage, previous: Option<&StageTimes>) -> Option<StageTimes> {
+    fn times(&self, stage: Stage, previous: Option<&StageStatus>) -> Option<StageStatus> {
         let done = self.done(stage);
         let begun = done || self.tasks(stage).into_iter().any(|task| self.active(task));
-        let start_time = previous.map(|times| times.start_time.clone()).or_else(|| begun.then_some(Time(self.now)))?;
-        let completed = previous.and_then(|times| times.completion_time.clone()).unwrap_or(Time(self.now));
-        Some(StageTimes { start_time, completion_time: done.then_some(completed) })
+        let start_time = previous.map(|stage| stage.start_time.clone()).or_else(|| begun.then_some(Time(self.now)))?;
+        let completed = previous.and_then(|stage| stage.completion_time.clone()).unwrap_or(Time(self.now));
+        let (job, artifact) = previous.map(|stage| (stage.job.clone(), stage.artifact)).unwrap_or_default();
+        Some(StageStatus { start_time, completion_time: done.then_some(completed), job, artifact })
     }
 
     fn conditions(&self, generation: Option<i64>, previous: &ProofJobStatus, verdict: &Verdict) -> Vec<Condition> {
@@ -139,11 +142,18 @@ impl View<'_> {
             condition::EXECUTED => Stage::Execute,
             condition::PROVED => Stage::Prove,
             condition::AGGREGATED => Stage::Aggregate,
+            condition::SUSPENDED => {
+                return match verdict {
+                    Verdict::Suspended => ("True", reason::SUSPENDED, "spec.suspend holds".into()),
+                    _ => ("False", reason::NOT_SUSPENDED, String::new()),
+                };
+            }
             _ => {
                 return match verdict {
                     Verdict::Succeeded => ("True", reason::DONE, "the proof exists and verifies".into()),
                     Verdict::Failed { reason, message } => ("False", reason, message.clone()),
                     Verdict::Running => ("Unknown", reason::RUNNING, String::new()),
+                    Verdict::Suspended => ("Unknown", reason::SUSPENDED, String::new()),
                 };
             }
         };
@@ -153,6 +163,7 @@ impl View<'_> {
         }
         match verdict {
             Verdict::Failed { .. } => ("False", reason::JOB_FAILED, String::new()),
+            Verdict::Suspended => ("Unknown", reason::SUSPENDED, String::new()),
             _ if self.tasks(stage).into_iter().any(|task| self.active(task)) => {
                 ("Unknown", reason::RUNNING, String::new())
             }
@@ -172,11 +183,7 @@ impl View<'_> {
         let describe = |(_, task, failure): (bool, Task, &crate::TaskFailure)| Failure {
             stage: task.stage(),
             subgraph: task.subgraph(),
-            reason: match failure.kind {
-                FailureKind::Retryable => "Retryable".into(),
-                FailureKind::Deterministic => reason::DETERMINISTIC_FAILURE.into(),
-                FailureKind::WrongModelOrVersion => reason::WRONG_MODEL_OR_VERSION.into(),
-            },
+            reason: exhausted(self.spec, &self.observed.task(task)).unwrap_or("Retryable").into(),
             message: cut(&failure.message),
         };
         failed.into_iter().take(limits::FAILURES).map(describe).collect()

@@ -5,7 +5,11 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{AGGREGATE, EXECUTE, Job, SETUP, job, prove};
-use crds::contract::{FailureKind, Task};
+use crds::{
+    condition,
+    contract::{FailureKind, Task},
+    reason,
+};
 use proofmill_lifecycle::Effect;
 use proptest::prelude::*;
 
@@ -14,6 +18,9 @@ enum Event {
     Finished(Task),
     Failed(Task, FailureKind),
     Lost(Task),
+    Excused(Task),
+    GivenUp(Task),
+    Suspended(bool),
     /// The executor's processes are gone, and it remembers only what is in the store.
     Restarted,
     Passed(i64),
@@ -31,6 +38,9 @@ fn events(subgraphs: u32) -> impl Strategy<Value = Event> {
         8 => tasks(subgraphs).prop_map(Event::Finished),
         3 => (tasks(subgraphs), kind).prop_map(|(task, kind)| Event::Failed(task, kind)),
         1 => tasks(subgraphs).prop_map(Event::Lost),
+        1 => tasks(subgraphs).prop_map(Event::Excused),
+        1 => tasks(subgraphs).prop_map(Event::GivenUp),
+        1 => any::<bool>().prop_map(Event::Suspended),
         1 => Just(Event::Restarted),
         1 => (0i64..40).prop_map(Event::Passed),
     ]
@@ -46,9 +56,16 @@ fn apply(job: &mut Job, event: &Event, subgraphs: u32) {
         Event::Finished(task) if running(job).contains(task) => job.finish(*task, subgraphs),
         Event::Failed(task, kind) if running(job).contains(task) => job.fail(*task, *kind),
         Event::Lost(task) => job.observed.lost(*task),
+        Event::Excused(task) if running(job).contains(task) => {
+            job.observed.excused(*task, common::broke(*task, FailureKind::Retryable));
+        }
+        Event::GivenUp(task) if running(job).contains(task) => {
+            job.observed.given_up(*task, common::broke(*task, FailureKind::Retryable), reason::OUT_OF_MEMORY);
+        }
+        Event::Suspended(suspend) => job.spec.suspend = *suspend,
         Event::Restarted => running(job).into_iter().for_each(|task| job.observed.stopped(task)),
         Event::Passed(seconds) => job.pass_seconds(*seconds),
-        Event::Finished(_) | Event::Failed(..) => {}
+        Event::Finished(_) | Event::Failed(..) | Event::Excused(_) | Event::GivenUp(_) => {}
     }
 }
 
@@ -101,8 +118,8 @@ proptest! {
             } else if job.status.completion_time.is_some() {
                 ended = Some(job.status.clone());
             }
-            if ended.is_some() {
-                prop_assert!(running(&job).is_empty(), "nothing runs after the end");
+            if ended.is_some() || job.spec.suspend {
+                prop_assert!(running(&job).is_empty(), "nothing runs after the end, or while suspended");
             }
             apply(&mut job, event, subgraphs);
         }
@@ -115,17 +132,26 @@ proptest! {
     ) {
         let mut job = job();
         (job.spec.parallelism, job.spec.retries) = (Some(parallelism), u32::MAX);
-        for event in life.iter().filter(|event| !matches!(event, Event::Failed(_, kind) if *kind != FailureKind::Retryable)) {
+        let fatal = |event: &&Event| match event {
+            Event::Failed(_, kind) => *kind != FailureKind::Retryable,
+            Event::GivenUp(_) => true,
+            _ => false,
+        };
+        for event in life.iter().filter(|event| !fatal(event)) {
             job.step();
             apply(&mut job, event, subgraphs);
         }
+        job.spec.suspend = false;
         for _ in 0..subgraphs + 4 {
             job.step();
             running(&job).into_iter().for_each(|task| job.finish(task, subgraphs));
         }
         job.step();
         prop_assert_eq!(job.status.phase.as_deref(), Some("Succeeded"));
-        prop_assert!(job.status.conditions.iter().all(|condition| condition.status == "True"));
+        for condition in &job.status.conditions {
+            let expected = if condition.type_ == condition::SUSPENDED { "False" } else { "True" };
+            prop_assert_eq!(&condition.status, expected, "{}", condition.type_);
+        }
     }
 
     #[test]

@@ -191,3 +191,75 @@ fn the_status_stays_small() {
     job.step();
     assert_eq!(job.status.failures[0].subgraph, Some(999), "what ended the job comes first");
 }
+
+#[test]
+fn a_suspended_job_stops_what_runs_and_its_deadline_counts_anew() {
+    let mut job = executed(3);
+    (job.spec.parallelism, job.spec.active_deadline_seconds) = (Some(2), Some(60));
+    job.step();
+    job.finish(prove(0), 3);
+    job.pass_seconds(50);
+    job.spec.suspend = true;
+    assert_eq!(job.step(), [Effect::Stop(prove(1))]);
+    assert_eq!(job.status.phase.as_deref(), Some("Suspended"));
+    assert_eq!(summary_of(&job, "Suspended"), pair("True", reason::SUSPENDED));
+    assert_eq!(summary_of(&job, "Succeeded"), pair("Unknown", reason::SUSPENDED));
+    assert_eq!((job.status.start_time.clone(), job.decide().wake), (None, None));
+    job.pass_seconds(1000);
+    assert_eq!(job.step(), []);
+    job.spec.suspend = false;
+    assert_eq!(job.step(), starts(&[prove(1), prove(2)]), "what was proved stays proved");
+    assert_eq!(summary_of(&job, "Suspended"), pair("False", reason::NOT_SUSPENDED));
+    assert_eq!(job.decide().wake.unwrap().as_second() - job.now.as_second(), 60);
+}
+
+#[test]
+fn a_job_that_is_created_suspended_starts_nothing() {
+    let mut job = job();
+    job.spec.suspend = true;
+    assert_eq!(job.step(), []);
+    assert_eq!(job.status.conditions.len(), condition::ALL.len());
+    job.spec.suspend = false;
+    assert_eq!(job.step(), starts(&[SETUP]));
+}
+
+#[test]
+fn an_ended_job_lives_as_long_as_the_spec_says() {
+    let mut job = job();
+    job.spec.ttl_seconds_after_finished = Some(30);
+    job.step();
+    job.fail(SETUP, FailureKind::Deterministic);
+    assert_eq!(job.decide().wake.unwrap().as_second() - job.now.as_second(), 30);
+    job.step();
+    job.pass_seconds(29);
+    assert!(!job.decide().expired);
+    assert_eq!(job.decide().wake.unwrap().as_second() - job.now.as_second(), 1);
+    job.pass_seconds(1);
+    let decision = job.decide();
+    assert!(decision.expired && decision.wake.is_none());
+    job.spec.ttl_seconds_after_finished = None;
+    assert!(!job.decide().expired);
+}
+
+#[test]
+fn an_excused_failure_does_not_count_and_a_given_up_task_ends_the_job() {
+    let mut job = executed(2);
+    job.spec.retries = 0;
+    job.step();
+    job.observed.excused(prove(1), common::broke(prove(1), FailureKind::Retryable));
+    assert_eq!(job.step(), starts(&[prove(1)]));
+    assert_eq!(job.status.failures[0].reason, "Retryable");
+    job.observed.given_up(prove(1), common::broke(prove(1), FailureKind::Retryable), reason::OUT_OF_MEMORY);
+    assert_eq!(job.step(), [Effect::Stop(prove(0))]);
+    assert_eq!(summary_of(&job, "Succeeded"), pair("False", reason::OUT_OF_MEMORY));
+    assert_eq!(job.status.failures[0].reason, reason::OUT_OF_MEMORY);
+}
+
+#[test]
+fn a_spec_that_the_executor_refuses_ends_the_job_with_its_words() {
+    let mut job = job();
+    job.observed.refused("spec.store: missing".into());
+    assert_eq!(job.step(), []);
+    assert_eq!(summary_of(&job, "Succeeded"), pair("False", reason::INVALID_SPEC));
+    assert_eq!(job.status.conditions.iter().find(|c| c.type_ == "Succeeded").unwrap().message, "spec.store: missing");
+}

@@ -19,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use crds::contract::{FailureKind, Outcome, ResultRecord, WorkerArgs};
+use crds::contract::{FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, WorkerArgs};
 
 pub use device::check_device;
 pub use error::StageError;
@@ -32,7 +32,7 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
         parent::exit_with_it();
     }
     let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args))) {
-        Ok(Ok(Finished { artifact, reused })) => Outcome::Done { artifact, reused },
+        Ok(Ok(Finished { artifact, reused, summary })) => Outcome::Done { artifact, reused, summary },
         Ok(Err(StageError { kind, message, lost })) => Outcome::Failed { kind, message, lost },
         Err(_) => {
             let message = "the worker panicked; its log says where".into();
@@ -41,9 +41,9 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     };
     let code = match &outcome {
         Outcome::Done { .. } => 0,
-        Outcome::Failed { kind, message, .. } => {
+        Outcome::Failed { kind, message, lost } => {
             eprintln!("{}: {message}", args.stage.task());
-            kind.exit_code()
+            if lost.is_some() { LOST_EXIT_CODE } else { kind.exit_code() }
         }
     };
     let usage = usage::measure(begun, device::name(args.device));

@@ -4,7 +4,10 @@
 
 use std::{error::Error, io};
 
-use crds::{Digest, contract::ArtifactRef};
+use crds::{
+    Digest,
+    contract::{self, ArtifactRef, artifact_url},
+};
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutPayload, memory::InMemory, path::Path, prefix::PrefixStore,
 };
@@ -116,7 +119,7 @@ impl Store {
 
     /// The URL of an artifact.
     pub fn url_of(&self, digest: Digest) -> String {
-        format!("{}/{}", self.url.trim_end_matches('/'), artifact_path(digest))
+        artifact_url(&self.url, digest)
     }
 
     /// Stores bytes under their digest. Storing them again changes nothing, but repairs what has been corrupted.
@@ -229,7 +232,7 @@ pub(crate) fn open_url(url: &Url) -> Result<(Box<dyn ObjectStore>, Path), String
 }
 
 fn artifact_path(digest: Digest) -> Path {
-    Path::from(format!("artifacts/{digest}"))
+    Path::from(contract::artifact_path(digest))
 }
 
 fn index_path(identity: Digest) -> Path {

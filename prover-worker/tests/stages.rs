@@ -37,7 +37,7 @@ fn execute(setup: Digest, input: &str) -> StageArgs {
 }
 
 fn prove(execution: Digest, subgraph: u32) -> StageArgs {
-    StageArgs::Prove(ProveArgs { execution, subgraph })
+    StageArgs::Prove(ProveArgs::of(execution, subgraph))
 }
 
 fn aggregate(execution: Digest) -> StageArgs {
@@ -59,7 +59,7 @@ impl Run {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Url::from_directory_path(directory.path()).unwrap().as_str()).unwrap();
         let made = |stage: StageArgs| {
-            let Finished { artifact, reused } = run_stage(&store, &stage).unwrap();
+            let Finished { artifact, reused, .. } = run_stage(&store, &stage).unwrap();
             assert!(!reused);
             artifact.digest
         };
@@ -113,7 +113,7 @@ fn a_job_is_proved_once_and_mended_where_it_breaks() {
         (prove(run.execution, 1), run.subgraphs[1]),
         (aggregate(run.execution), run.proof),
     ] {
-        let Finished { artifact, reused } = run.again(&stage).unwrap();
+        let Finished { artifact, reused, .. } = run.again(&stage).unwrap();
         assert!(reused && artifact.digest == digest, "what exists is used again");
     }
 
@@ -123,14 +123,14 @@ fn a_job_is_proved_once_and_mended_where_it_breaks() {
     for (damage, digest) in [(Run::alter as fn(&Run, Digest), key), (Run::remove, weights[0].digest)] {
         damage(&run, digest);
         assert_lost(run.again(&prove(run.execution, 0)), Task::Setup {});
-        let Finished { artifact, reused } = run.again(&setup()).unwrap();
+        let Finished { artifact, reused, .. } = run.again(&setup()).unwrap();
         assert!(!reused && artifact.digest == run.setup);
     }
     // So is each part of execute.
     for digest in [execution.statement.digest, execution.boundary.digest, run.execution] {
         run.alter(digest);
         assert_lost(run.again(&prove(run.execution, 0)), Task::Execute {});
-        let Finished { artifact, reused } = run.again(&execute(run.setup, &example("digit-0-7.png"))).unwrap();
+        let Finished { artifact, reused, .. } = run.again(&execute(run.setup, &example("digit-0-7.png"))).unwrap();
         assert!(!reused && artifact.digest == run.execution);
     }
     // And a subgraph's proof, which is still missing here.

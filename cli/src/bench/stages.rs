@@ -62,20 +62,16 @@ struct Measured {
 pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     let directory = tempfile::tempdir().context("cannot make a directory for artifacts")?;
     let store_url = directory_url(directory.path())?;
+    let calibration = args.setup.calibration.iter().map(|path| file_url(path)).collect::<Result<_>>()?;
+    let source = Model { source: file_url(model)?, format: Format::Onnx, calibration };
+    let input = InputSource { values: None, url: Some(file_url(input)?) };
     let spec = ProofJobSpec {
-        model: Model {
-            source: file_url(model)?,
-            format: Format::Onnx,
-            calibration: args.setup.calibration.iter().map(|path| file_url(path)).collect::<Result<_>>()?,
-        },
-        input: InputSource { values: None, url: Some(file_url(input)?) },
         partition: Partition { subgraphs: args.setup.subgraphs },
         security_bits: SecurityBits(args.security_bits),
         device: Device::Cpu,
         parallelism: Some(1),
         retries: 0,
-        active_deadline_seconds: None,
-        store: None,
+        ..ProofJobSpec::new(source, input)
     };
     let Finished { proof, usages, status } = Job::new(spec, &store_url)?.run(&Progress::silent())?;
     let Some(proof) = proof else { bail!("{}", crate::run::failure(&status)) };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crds::{
-    Digest, ProofJobSpec, ProofJobStatus,
+    Digest, ModelIdentity, ProofJobSpec, ProofJobStatus,
     contract::{
         AggregateArgs, ArtifactRef, ExecuteArgs, ExecutionManifest, FailureKind, Outcome, ProofManifest, ProveArgs,
         ResultRecord, SetupArgs, SetupManifest, StageArgs, Task, Usage,
@@ -121,7 +121,7 @@ impl Job {
                 return;
             }
         };
-        let Outcome::Done { artifact, reused } = record.outcome else { return };
+        let Outcome::Done { artifact, reused, .. } = record.outcome else { return };
         match self.product(task, artifact.digest) {
             Ok(product) => {
                 progress.finished(task, &record.usage, reused, &product);
@@ -143,7 +143,13 @@ impl Job {
             Task::Setup {} => {
                 let manifest: SetupManifest = self.read(artifact)?;
                 self.setup = Some(artifact);
-                Product::Partition { subgraphs: u32::try_from(manifest.weights.len())? }
+                let identity = ModelIdentity {
+                    commitment: manifest.commitment,
+                    key_uri: self.store.url_of(manifest.key.digest),
+                    key_digest: manifest.key.digest,
+                    key_bytes: manifest.key.bytes,
+                };
+                Product::Model { subgraphs: u32::try_from(manifest.weights.len())?, identity }
             }
             Task::Execute {} => {
                 let manifest: ExecutionManifest = self.read(artifact)?;
@@ -172,18 +178,15 @@ impl Job {
     fn stage(&self, task: Task) -> Result<StageArgs> {
         let execution = || self.execution.context("execute has no artifact");
         Ok(match task {
-            Task::Setup {} => StageArgs::Setup(SetupArgs {
-                source: self.spec.model.source.clone(),
-                format: self.spec.model.format,
-                calibration: self.spec.model.calibration.clone(),
-                subgraphs: self.spec.partition.subgraphs,
-                security_bits: self.spec.security_bits.0,
-            }),
+            Task::Setup {} => {
+                let model = self.spec.model.as_ref().context("spec.model: missing")?;
+                StageArgs::Setup(SetupArgs::new(model, self.spec.partition.subgraphs, self.spec.security_bits))
+            }
             Task::Execute {} => {
                 let setup = self.setup.context("setup has no artifact")?;
                 StageArgs::Execute(ExecuteArgs { setup, input: self.input.clone() })
             }
-            Task::Prove { subgraph } => StageArgs::Prove(ProveArgs { execution: execution()?, subgraph }),
+            Task::Prove { subgraph } => StageArgs::Prove(ProveArgs::of(execution()?, subgraph)),
             Task::Aggregate {} => StageArgs::Aggregate(AggregateArgs { execution: execution()? }),
         })
     }

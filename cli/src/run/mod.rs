@@ -11,7 +11,7 @@ pub mod progress;
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use crds::{ProofJob, ProofJobStatus, condition, manifest};
+use crds::{ProofJob, ProofJobStatus, condition, manifest, source::is_url};
 use prover_worker::store::Store;
 use serde_json::json;
 
@@ -25,6 +25,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let text =
         fs::read_to_string(&args.manifest).with_context(|| format!("cannot read {}", args.manifest.display()))?;
     let mut job = manifest::parse(&text).with_context(|| args.manifest.display().to_string())?;
+    let unfit = job.spec.cluster_only_fields();
+    if !unfit.is_empty() {
+        bail!("{}: only a cluster can honour this; leave it out, or apply the manifest with kubectl", unfit.join(", "));
+    }
     location::resolve(&mut job.spec, args.manifest.parent().unwrap_or(Path::new("")))?;
     prover_worker::check_device(job.spec.device).map_err(anyhow::Error::msg)?;
     job.spec.parallelism = Some(args.parallelism.or(job.spec.parallelism).unwrap_or_else(cores));
@@ -94,8 +98,9 @@ fn name(job: &ProofJob) -> Result<String> {
 }
 
 fn store_url(args: &RunArgs, job: &ProofJob) -> Result<String> {
-    match args.store.as_ref().or(job.spec.store.as_ref()) {
-        Some(url) if location::is_url(url) => Ok(url.clone()),
+    let of_job = job.spec.store.as_ref().and_then(|store| store.url.as_ref());
+    match args.store.as_ref().or(of_job) {
+        Some(url) if is_url(url) => Ok(url.clone()),
         Some(directory) => directory_url(Path::new(directory)),
         None => directory_url(Path::new(".proofmill/store")),
     }

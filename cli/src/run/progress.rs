@@ -72,7 +72,7 @@ impl Progress {
                     format!("{time:>8} {memory:>10}")
                 };
                 let subgraphs = match product {
-                    Product::Partition { subgraphs } => format!("  {subgraphs} subgraphs"),
+                    Product::Model { subgraphs, .. } => format!("  {subgraphs} subgraphs"),
                     _ => String::new(),
                 };
                 bar.suspend(|| {

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use super::Task;
-use crate::{Device, Digest, Format, Subgraphs};
+use crate::{Device, Digest, Format, Indexes, Model, SecurityBits, Subgraphs};
 
 /// The command line of `prover-worker`.
 #[derive(Parser, Clone, Debug, PartialEq, Eq)]
@@ -78,9 +78,41 @@ pub struct ProveArgs {
     /// Digest of execute's artifact
     #[arg(long, value_name = "DIGEST")]
     pub execution: Digest,
-    /// Index of the subgraph
-    #[arg(long, value_name = "I")]
-    pub subgraph: u32,
+    /// Index of the subgraph, or with --among its position there; a pod of an Indexed Job has it in its environment
+    #[arg(long, value_name = "I", env = COMPLETION_INDEX)]
+    pub subgraph: Option<u32>,
+    /// The subgraphs that are proved side by side, as intervals such as 0-2,5; all, when absent
+    #[arg(long, value_name = "INTERVALS")]
+    pub among: Option<Indexes>,
+}
+
+/// The variable in which a pod of an Indexed Job finds its index.
+pub const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+impl ProveArgs {
+    /// Proving one subgraph of all.
+    pub const fn of(execution: Digest, subgraph: u32) -> Self {
+        Self { execution, subgraph: Some(subgraph), among: None }
+    }
+
+    /// The subgraph to prove.
+    ///
+    /// # Errors
+    /// If none is named, or there is none at that position.
+    pub fn resolve(&self) -> Result<u32, String> {
+        let Some(position) = self.subgraph else {
+            return Err(format!("no subgraph is named: give --subgraph, or set {COMPLETION_INDEX}"));
+        };
+        match &self.among {
+            None => Ok(position),
+            Some(among) => among.iter().nth(position as usize).ok_or_else(|| {
+                format!(
+                    "there is no subgraph at position {position} of {among}: the last position is {}",
+                    among.len().saturating_sub(1)
+                )
+            }),
+        }
+    }
 }
 
 /// What aggregate works on.
@@ -91,13 +123,21 @@ pub struct AggregateArgs {
     pub execution: Digest,
 }
 
+impl SetupArgs {
+    /// Setup of a model.
+    pub fn new(model: &Model, subgraphs: Subgraphs, security_bits: SecurityBits) -> Self {
+        let Model { source, format, calibration } = model.clone();
+        Self { source, format, calibration, subgraphs, security_bits: security_bits.0 }
+    }
+}
+
 impl StageArgs {
-    /// The task that this is.
-    pub const fn task(&self) -> Task {
+    /// The task that this is. A subgraph that is not named counts as none: running it fails.
+    pub fn task(&self) -> Task {
         match self {
             Self::Setup(_) => Task::Setup {},
             Self::Execute(_) => Task::Execute {},
-            Self::Prove(args) => Task::Prove { subgraph: args.subgraph },
+            Self::Prove(args) => Task::Prove { subgraph: args.resolve().unwrap_or(u32::MAX) },
             Self::Aggregate(_) => Task::Aggregate {},
         }
     }
@@ -135,7 +175,12 @@ impl WorkerArgs {
             }
             StageArgs::Prove(args) => {
                 option("execution", args.execution.to_string());
-                option("subgraph", args.subgraph.to_string());
+                if let Some(subgraph) = args.subgraph {
+                    option("subgraph", subgraph.to_string());
+                }
+                if let Some(among) = &args.among {
+                    option("among", among.to_string());
+                }
             }
             StageArgs::Aggregate(args) => option("execution", args.execution.to_string()),
         }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Exit code of a stage that misses another task's artifact: `Retryable`, but only after that task has been done again.
+pub const LOST_EXIT_CODE: u8 = 44;
+
 /// Why a stage's process ended without its artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureKind {
@@ -47,7 +50,7 @@ mod tests {
             assert_eq!(FailureKind::of_exit_code(Some(kind.exit_code().into())), Err(kind));
         }
         assert_eq!(FailureKind::of_exit_code(Some(0)), Ok(()));
-        for code in [None, Some(2), Some(101), Some(137), Some(-1)] {
+        for code in [None, Some(2), Some(LOST_EXIT_CODE.into()), Some(101), Some(137), Some(-1)] {
             assert_eq!(FailureKind::of_exit_code(code), Err(FailureKind::Retryable), "{code:?}");
         }
     }

@@ -9,11 +9,23 @@ mod manifests;
 mod record;
 mod task;
 
-pub use args::{AggregateArgs, ExecuteArgs, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
-pub use exit::FailureKind;
+use crate::Digest;
+
+pub use args::{AggregateArgs, COMPLETION_INDEX, ExecuteArgs, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
+pub use exit::{FailureKind, LOST_EXIT_CODE};
 pub use manifests::{ExecutionManifest, ProofManifest, SetupManifest};
-pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Usage};
+pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Summary, Usage};
 pub use task::{Stage, Task};
+
+/// Where in a store an artifact lies.
+pub fn artifact_path(digest: Digest) -> String {
+    format!("artifacts/{digest}")
+}
+
+/// The URL of an artifact in the store at a URL.
+pub fn artifact_url(store: &str, digest: Digest) -> String {
+    format!("{}/{}", store.trim_end_matches('/'), artifact_path(digest))
+}
 
 /// Version of the contract: part of every stage's identity, so that artifacts of another version are never reused.
 pub const CONTRACT_VERSION: u32 = 1;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{FailureKind, Task};
-use crate::Digest;
+use crate::{Digest, Output, Subgraphs};
 
 /// Most bytes of a record's JSON: what Kubernetes keeps of a termination message.
 pub const RECORD_MAX_BYTES: usize = 4096;
@@ -35,6 +35,8 @@ pub enum Outcome {
         artifact: ArtifactRef,
         /// Whether it was there before the process started.
         reused: bool,
+        /// What whoever started the process needs to know of it, and cannot read where the store is out of its reach.
+        summary: Summary,
     },
     /// There is no artifact.
     Failed {
@@ -45,6 +47,32 @@ pub enum Outcome {
         /// The task whose artifact is missing, corrupt or invalid, and has to be done again first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lost: Option<Task>,
+    },
+}
+
+/// What a stage made, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Summary {
+    /// Of setup.
+    Model {
+        /// How many subgraphs the partition has.
+        subgraphs: u32,
+        /// The model's commitment.
+        commitment: Digest,
+        /// The model key.
+        key: ArtifactRef,
+    },
+    /// Of execute: the first values of the first outputs, as many as fit.
+    Outputs(Vec<Output>),
+    /// Of prove: nothing more.
+    Subgraph {},
+    /// Of aggregate.
+    Proof {
+        /// The proof.
+        proof: ArtifactRef,
+        /// Proven security in bits.
+        soundness_bits: u32,
     },
 }
 
@@ -87,14 +115,29 @@ pub enum RecordError {
 }
 
 impl ResultRecord {
-    /// One line of JSON of at most [`RECORD_MAX_BYTES`]; a long message is cut.
+    /// One line of JSON of at most [`RECORD_MAX_BYTES`]; a long message is cut, and so are outputs.
     pub fn to_json(&self) -> String {
         let mut record = self.clone();
-        if let Outcome::Failed { message, .. } = &mut record.outcome {
-            *message = truncate(message, MESSAGE_MAX_CHARS);
-        }
         record.usage.device = truncate(&record.usage.device, 100);
-        serde_json::to_string(&record).unwrap_or_default()
+        let json = |record: &Self| serde_json::to_string(record).unwrap_or_default();
+        match &mut record.outcome {
+            Outcome::Failed { message, .. } => *message = truncate(message, MESSAGE_MAX_CHARS),
+            Outcome::Done { summary: Summary::Outputs(_), .. } => {
+                while json(&record).len() > RECORD_MAX_BYTES && record.shorten_outputs() {}
+            }
+            Outcome::Done { .. } => {}
+        }
+        json(&record)
+    }
+
+    /// Halves the longest list of values, or drops an output; `false` if there is nothing left to drop.
+    fn shorten_outputs(&mut self) -> bool {
+        let Outcome::Done { summary: Summary::Outputs(outputs), .. } = &mut self.outcome else { return false };
+        match outputs.iter_mut().max_by_key(|output| output.values.len()) {
+            Some(longest) if longest.values.len() > 1 => longest.values.truncate(longest.values.len() / 2),
+            _ => return outputs.pop().is_some(),
+        }
+        true
     }
 
     /// Parses what [`Self::to_json`] writes, and nothing longer or looser.
@@ -110,6 +153,11 @@ impl ResultRecord {
         let plausible = |seconds: f64| (0.0..1e9).contains(&seconds);
         if !plausible(record.usage.seconds) {
             return Err(RecordError::OutOfRange("usage.seconds"));
+        }
+        if let Outcome::Done { summary: Summary::Model { subgraphs, .. }, .. } = record.outcome
+            && !(1..=Subgraphs::MAX).contains(&subgraphs)
+        {
+            return Err(RecordError::OutOfRange("summary.model.subgraphs"));
         }
         if !plausible(record.usage.cpu_seconds) {
             return Err(RecordError::OutOfRange("usage.cpuSeconds"));

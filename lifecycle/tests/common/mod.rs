@@ -1,7 +1,7 @@
 //! A job in memory: what an executor keeps, without processes.
 
 use crds::{
-    Device, Digest, InputSource, Model, Output, Partition, ProofJobSpec, ProofJobStatus, SecurityBits,
+    Digest, InputSource, Model, ModelIdentity, Output, ProofJobSpec, ProofJobStatus,
     contract::{FailureKind, Task},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -15,17 +15,9 @@ pub struct Job {
 }
 
 pub fn job() -> Job {
-    let spec = ProofJobSpec {
-        model: Model { source: "m.onnx".into(), format: Default::default(), calibration: vec![] },
-        input: InputSource { values: Some(vec![vec![1.0]]), url: None },
-        partition: Partition::default(),
-        security_bits: SecurityBits::default(),
-        device: Device::Auto,
-        parallelism: None,
-        retries: 2,
-        active_deadline_seconds: None,
-        store: None,
-    };
+    let model = Model { source: "m.onnx".into(), format: Default::default(), calibration: vec![] };
+    let input = InputSource { values: Some(vec![vec![1.0]]), url: None };
+    let spec = ProofJobSpec::new(model, input);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     Job { spec, status: ProofJobStatus::default(), observed: Observed::default(), now }
 }
@@ -40,6 +32,10 @@ pub const fn prove(subgraph: u32) -> Task {
 
 pub fn starts(tasks: &[Task]) -> Vec<Effect> {
     tasks.iter().map(|&task| Effect::Start(task)).collect()
+}
+
+pub fn broke(task: Task, kind: FailureKind) -> TaskFailure {
+    TaskFailure { kind, message: format!("{task} broke") }
 }
 
 impl Job {
@@ -63,7 +59,11 @@ impl Job {
 
     pub fn finish(&mut self, task: Task, subgraphs: u32) {
         self.observed.finished(match task {
-            Task::Setup {} => Product::Partition { subgraphs },
+            Task::Setup {} => {
+                let (commitment, key_digest) = (Digest([1; 32]), Digest([2; 32]));
+                let identity = ModelIdentity { commitment, key_uri: "file:///k".into(), key_digest, key_bytes: 1 };
+                Product::Model { subgraphs, identity }
+            }
             Task::Execute {} => {
                 let output = Output { name: "y".into(), shape: vec![1], class: Some(0), values: vec![1.0] };
                 Product::Result(crds::Result { outputs: vec![output] })
@@ -77,7 +77,7 @@ impl Job {
     }
 
     pub fn fail(&mut self, task: Task, kind: FailureKind) {
-        self.observed.failed(task, TaskFailure { kind, message: format!("{task} broke") });
+        self.observed.failed(task, broke(task, kind));
     }
 
     pub fn pass_seconds(&mut self, seconds: i64) {

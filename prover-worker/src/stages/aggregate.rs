@@ -2,7 +2,7 @@
 
 use crds::{
     Digest,
-    contract::{AggregateArgs, ArtifactRef, ProofManifest, Stage, Task},
+    contract::{AggregateArgs, ArtifactRef, ProofManifest, Stage, Summary, Task},
 };
 use kernels::Cpu;
 use prover::AggregateError;
@@ -51,5 +51,9 @@ fn blame(store: &Store, execution: Digest, error: &AggregateError) -> StageError
 impl Manifest for ProofManifest {
     fn listed(&self) -> Vec<ArtifactRef> {
         vec![self.proof, self.key]
+    }
+
+    fn summary(&self) -> Summary {
+        Summary::Proof { proof: self.proof, soundness_bits: self.soundness_bits }
     }
 }

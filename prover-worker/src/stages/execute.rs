@@ -2,7 +2,7 @@
 
 use crds::{
     Output,
-    contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage},
+    contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
 use kernels::{Cpu, Ints};
@@ -83,5 +83,9 @@ fn describe(name: &str, shape: &[usize], port: &Port, integers: &Ints) -> Output
 impl Manifest for ExecutionManifest {
     fn listed(&self) -> Vec<ArtifactRef> {
         vec![self.statement, self.boundary]
+    }
+
+    fn summary(&self) -> Summary {
+        Summary::Outputs(self.outputs.clone())
     }
 }

@@ -8,7 +8,7 @@ mod setup;
 
 use crds::{
     Digest,
-    contract::{ArtifactRef, StageArgs},
+    contract::{ArtifactRef, StageArgs, Summary},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -18,12 +18,14 @@ use crate::{
 };
 
 /// A stage that is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// What it made: a manifest, or for `prove` the subgraph's proof.
     pub artifact: ArtifactRef,
     /// Whether that was there already.
     pub reused: bool,
+    /// What there is to say of it.
+    pub summary: Summary,
 }
 
 /// Runs a stage, unless its artifact exists.
@@ -40,69 +42,91 @@ pub fn run_stage(store: &Store, stage: &StageArgs) -> Result<Finished, StageErro
 }
 
 /// The artifact of this identity, if it and all that it lists are whole; else the one that `make` makes.
-fn once<M: Parts>(
+fn once<A: Artifact>(
     store: &Store,
     identity: Digest,
-    make: impl FnOnce() -> Result<M, StageError>,
+    make: impl FnOnce() -> Result<A, StageError>,
 ) -> Result<Finished, StageError> {
     if let Some(artifact) = store.find(identity)?
-        && is_whole::<M>(store, artifact)?
+        && let Some(made) = whole::<A>(store, artifact)?
     {
-        return Ok(Finished { artifact, reused: true });
+        return Ok(Finished { artifact, reused: true, summary: made.summary() });
     }
-    let artifact = store.put(make()?.to_bytes())?;
+    let made = make()?;
+    let artifact = store.put(made.to_bytes())?;
     store.bind(identity, artifact)?;
-    Ok(Finished { artifact, reused: false })
+    Ok(Finished { artifact, reused: false, summary: made.summary() })
 }
 
-fn is_whole<M: Parts>(store: &Store, artifact: ArtifactRef) -> Result<bool, StageError> {
+/// The artifact, unless it or one that it lists is lost.
+fn whole<A: Artifact>(store: &Store, artifact: ArtifactRef) -> Result<Option<A>, StageError> {
     let read = |digest| match store.get(digest) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_loss() => Ok(None),
         Err(error) => Err(StageError::from(error)),
     };
-    let Some(parts) = read(artifact.digest)?.and_then(|bytes| M::parts(&bytes)) else { return Ok(false) };
-    for part in parts {
+    let Some(made) = read(artifact.digest)?.and_then(A::from_bytes) else { return Ok(None) };
+    for part in made.listed() {
         if read(part.digest)?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    Ok(true)
+    Ok(Some(made))
 }
 
-/// An artifact that a stage makes, and the artifacts that it lists.
-trait Parts {
+/// What a stage makes.
+trait Artifact: Sized {
     fn to_bytes(&self) -> Vec<u8>;
-    /// What the artifact with these bytes lists; `None` if it is not one.
-    fn parts(bytes: &[u8]) -> Option<Vec<ArtifactRef>>;
+    /// `None` if the bytes are not such an artifact.
+    fn from_bytes(bytes: Vec<u8>) -> Option<Self>;
+    /// The artifacts that belong to it.
+    fn listed(&self) -> Vec<ArtifactRef>;
+    fn summary(&self) -> Summary;
 }
 
-/// A manifest lists its parts by name.
+/// An artifact of JSON that lists others.
 trait Manifest: Serialize + DeserializeOwned {
     fn listed(&self) -> Vec<ArtifactRef>;
+    fn summary(&self) -> Summary;
 }
 
-impl<M: Manifest> Parts for M {
+impl<M: Manifest> Artifact for M {
     fn to_bytes(&self) -> Vec<u8> {
         // Strings, integers and finite floats: this cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    fn parts(bytes: &[u8]) -> Option<Vec<ArtifactRef>> {
-        serde_json::from_slice::<M>(bytes).ok().map(|manifest| manifest.listed())
+    fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn listed(&self) -> Vec<ArtifactRef> {
+        Manifest::listed(self)
+    }
+
+    fn summary(&self) -> Summary {
+        Manifest::summary(self)
     }
 }
 
-/// A subgraph's proof lists nothing.
+/// A subgraph's proof.
 struct SubgraphProof(Vec<u8>);
 
-impl Parts for SubgraphProof {
+impl Artifact for SubgraphProof {
     fn to_bytes(&self) -> Vec<u8> {
         self.0.clone()
     }
 
-    fn parts(_: &[u8]) -> Option<Vec<ArtifactRef>> {
-        Some(vec![])
+    fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        Some(Self(bytes))
+    }
+
+    fn listed(&self) -> Vec<ArtifactRef> {
+        vec![]
+    }
+
+    fn summary(&self) -> Summary {
+        Summary::Subgraph {}
     }
 }
 

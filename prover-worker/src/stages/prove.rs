@@ -7,10 +7,11 @@ use super::{Finished, SubgraphProof, load::Executed, once};
 use crate::{StageError, identity::of_subgraph, store::Store};
 
 pub(super) fn run(store: &Store, args: &ProveArgs) -> Result<Finished, StageError> {
-    once(store, of_subgraph(args.execution, args.subgraph), || {
+    let subgraph = args.resolve().map_err(StageError::deterministic)?;
+    once(store, of_subgraph(args.execution, subgraph), || {
         let Executed { prepared, statement, boundary, .. } = Executed::load(store, args.execution)?;
         let mut values = prepared.no_values();
-        for (tensor, weights) in prepared.weights(store, args.subgraph as usize)? {
+        for (tensor, weights) in prepared.weights(store, subgraph as usize)? {
             values[tensor.index()] = Some(weights);
         }
         let (graph, plan) = (prepared.key.graph(), prepared.key.plan());
@@ -20,10 +21,10 @@ pub(super) fn run(store: &Store, args: &ProveArgs) -> Result<Finished, StageErro
         for (tensor, integers) in plan.boundary.iter().zip(&boundary.tensors) {
             values[tensor.index()] = Some(integers.clone());
         }
-        let nodes = plan.subgraphs[args.subgraph as usize].nodes.iter().copied();
+        let nodes = plan.subgraphs[subgraph as usize].nodes.iter().copied();
         model::execute(graph, nodes, &mut values).map_err(StageError::deterministic)?;
         let digest = statement.digest(&prepared.key);
-        prover::prove(&Cpu, &prepared.key, digest, boundary.root, args.subgraph, &values)
+        prover::prove(&Cpu, &prepared.key, digest, boundary.root, subgraph, &values)
             .map(SubgraphProof)
             .map_err(StageError::deterministic)
     })

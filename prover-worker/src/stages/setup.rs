@@ -2,7 +2,7 @@
 
 use crds::{
     Digest, Format, Subgraphs,
-    contract::{SetupArgs, SetupManifest, Stage},
+    contract::{SetupArgs, SetupManifest, Stage, Summary},
 };
 use kernels::Cpu;
 use model::{ImportOptions, Model};
@@ -84,5 +84,9 @@ fn security(bits: u32) -> Result<Security, StageError> {
 impl Manifest for SetupManifest {
     fn listed(&self) -> Vec<crds::contract::ArtifactRef> {
         [self.key, self.report].into_iter().chain(self.weights.iter().copied()).collect()
+    }
+
+    fn summary(&self) -> Summary {
+        Summary::Model { subgraphs: self.weights.len() as u32, commitment: self.commitment, key: self.key }
     }
 }
