@@ -103,7 +103,9 @@ pub fn plan(owner: &Owner, job: &ProofJob, previous: &ProofJobStatus, world: &Wo
         // Nothing can be started; what runs can be stopped.
         _ => stops(spec, world.children, &status, &effects),
     };
-    note_children(&mut status, &facts, world.children, &actions);
+    if previous.completion_time.is_none() {
+        note_children(&mut status, &facts, world.children, &actions);
+    }
     if let Some(message) = waiting
         && let Some(summary) = status.conditions.iter_mut().find(|c| c.type_ == condition::SUCCEEDED)
         && summary.status == "Unknown"

@@ -64,6 +64,8 @@ pub(crate) fn as_job_status(status: &ProofModelStatus) -> ProofJobStatus {
         artifact: status.artifact,
     });
     ProofJobStatus {
+        phase: status.phase.clone(),
+        failures: status.failures.clone(),
         // A job whose setup is done has not ended; a model has, and stays so.
         conditions: status.conditions.iter().filter(|c| !succeeded(c)).cloned().collect(),
         start_time: status.start_time.clone(),

@@ -31,6 +31,13 @@ fn a_wrong_manifest_is_refused_by_field() {
         ("subgraphs: 2", "subgraphs: 1000", "spec.partition.subgraphs: 1000 subgraphs were asked for"),
         ("securityBits: 100", "securityBits: 256", "spec.securityBits: must be 128 or 100"),
         ("securityBits: 100", "device: Gpu", "spec.device is Gpu, and this build has no GPU device: use Auto or Cpu"),
+        ("securityBits: 100", "suspend: true", "spec.suspend: only a cluster can honour this"),
+        (
+            "securityBits: 100",
+            "store: {url: s3://b, secretRef: {name: keys}}",
+            "spec.store.secretRef: only a cluster can honour this",
+        ),
+        ("securityBits: 100", "visibility: {output: Private}", "spec.visibility.output: Private is not built yet"),
         ("name: digits", "name: ../digits", "metadata.name: \"../digits\" is not a name"),
         ("{name: digits}", "{}", "metadata.name: missing"),
         ("digit-0-7.png", "digits.onnx", "neither a PNG or PGM picture nor JSON"),

@@ -9,7 +9,8 @@ use std::{
 
 use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
 use kube::{
-    Client,
+    Client, ResourceExt,
+    core::object::HasStatus,
     runtime::{
         controller::Action,
         events::{Event, EventType, Recorder, Reporter},
@@ -93,7 +94,20 @@ impl Shared {
 }
 
 /// The statuses that were published last: a watch may be older than they are.
-pub struct Published<S>(Mutex<HashMap<String, (S, Instant)>>);
+pub struct Published<S>(Mutex<HashMap<String, Written<S>>>);
+
+/// A status that was published.
+#[derive(Clone, Debug)]
+pub struct Written<S> {
+    /// As it was sent.
+    pub status: S,
+    /// As the API server keeps it.
+    kept: Option<S>,
+    /// The object's version with it.
+    version: Option<u64>,
+    /// When.
+    pub at: Instant,
+}
 
 impl<S> Default for Published<S> {
     fn default() -> Self {
@@ -101,21 +115,41 @@ impl<S> Default for Published<S> {
     }
 }
 
-impl<S: Clone> Published<S> {
-    /// The status of an object that was published last, and when.
-    pub fn get(&self, uid: &str) -> Option<(S, Instant)> {
+impl<S: Clone + PartialEq> Published<S> {
+    /// The status of an object that was published last.
+    pub fn get(&self, uid: &str) -> Option<Written<S>> {
         locked(&self.0).get(uid).cloned()
     }
 
-    /// A status has been published.
-    pub fn set(&self, uid: &str, status: S) {
-        locked(&self.0).insert(uid.into(), (status, Instant::now()));
+    /// A status has been published; `answer` is the object that the API server has then.
+    pub fn set<K: HasStatus<Status = S> + ResourceExt>(&self, uid: &str, status: S, answer: &K) {
+        let kept = answer.status().cloned();
+        let written = Written { status, kept, version: version(answer), at: Instant::now() };
+        locked(&self.0).insert(uid.into(), written);
     }
 
     /// The object is gone.
     pub fn forget(&self, uid: &str) {
         locked(&self.0).remove(uid);
     }
+}
+
+impl<S: PartialEq> Written<S> {
+    /// Whether an object as it is now has another status, such as one that a leader sent before it lost its lease.
+    pub fn is_overwritten<K: HasStatus<Status = S> + ResourceExt>(&self, now: &K) -> bool {
+        let is_newer = matches!((self.version, version(now)), (Some(written), Some(seen)) if seen > written);
+        is_newer && now.status() != self.kept.as_ref()
+    }
+}
+
+/// Versions of one object are numbers that grow (Kubernetes promises it since 1.35, and never did otherwise).
+fn version(object: &impl ResourceExt) -> Option<u64> {
+    object.resource_version()?.parse().ok()
+}
+
+/// The time, as exact as a status keeps it.
+pub fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
 impl fmt::Debug for Shared {

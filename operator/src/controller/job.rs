@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::{ProofJob, ProofJobStatus};
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -15,7 +14,7 @@ use serde_json::json;
 use super::{
     Error, Scope,
     carry_out::{Outcome, attempts, carry_out},
-    context::look_again,
+    context::{look_again, now},
 };
 use crate::{
     events::{self, Notice},
@@ -46,11 +45,11 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     scope.children.synced().await;
     let last = scope.jobs.get(&owner.uid);
     let seen = job.status.clone().unwrap_or_default();
-    let previous = last.as_ref().map_or(&seen, |(status, _)| status);
+    let previous = last.as_ref().map_or(&seen, |written| &written.status);
     let children = scope.children.of(&owner.uid);
     let attempts = attempts(shared, &owner.namespace, wanted(&children, previous)).await?;
     let model = job.spec.model_ref.as_ref().and_then(|model| scope.model(&owner.namespace, &model.name));
-    let now = Timestamp::now();
+    let now = now();
     let world = |refusal| World {
         settings: &shared.settings,
         children: &children,
@@ -69,17 +68,20 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     }
     let Plan { status, wake, .. } = planned;
     let wait = look_again(wake, now, shared.pace.resync);
-    if status == *previous {
+    let overwritten = last.as_ref().is_some_and(|written| written.is_overwritten(job));
+    if status == *previous && !overwritten {
         return Ok(Action::requeue(wait));
     }
-    let patience = last.as_ref().map(|(_, at)| shared.pace.progress.saturating_sub(at.elapsed()));
-    if let Some(patience) = patience.filter(|patience| !patience.is_zero() && only_counts_differ(previous, &status)) {
+    let patience = last.as_ref().map(|written| shared.pace.progress.saturating_sub(written.at.elapsed()));
+    if let Some(patience) =
+        patience.filter(|patience| !overwritten && !patience.is_zero() && only_counts_differ(previous, &status))
+    {
         return Ok(Action::requeue(wait.min(patience)));
     }
-    publish(&scope, &owner, &status).await?;
+    let Some(answer) = publish(&scope, &owner, &status).await? else { return Ok(Action::await_change()) };
     shared.announce(&job.object_ref(&()), events::of_job(previous, &status)).await;
     shared.metrics.job_changed(&job.metadata, previous, &status, &children, &attempts);
-    scope.jobs.set(&owner.uid, status);
+    scope.jobs.set(&owner.uid, status, &answer);
     Ok(Action::requeue(wait))
 }
 
@@ -96,21 +98,22 @@ async fn expire(scope: &Scope, job: &ProofJob, owner: &Owner) -> Result<Action, 
     Ok(Action::await_change())
 }
 
-async fn publish(scope: &Scope, owner: &Owner, status: &ProofJobStatus) -> Result<(), Error> {
+/// Writes a status; `None` if the object is gone.
+async fn publish(scope: &Scope, owner: &Owner, status: &ProofJobStatus) -> Result<Option<ProofJob>, Error> {
     let api: Api<ProofJob> = Api::namespaced(scope.shared.client.clone(), &owner.namespace);
     let object = json!({
         "apiVersion": ProofJob::api_version(&()),
         "kind": ProofJob::kind(&()),
-        // The uid makes this fail, not create anything, if the object has been replaced.
+        // The uid makes this fail if the object has been replaced.
         "metadata": { "name": owner.name, "uid": owner.uid },
         "status": status,
     });
-    let result =
-        api.patch_status(&owner.name, &PatchParams::apply(names::MANAGER).force(), &Patch::Apply(object)).await;
+    let params = PatchParams::apply(names::MANAGER).force();
+    let result = api.patch_status(&owner.name, &params, &Patch::Apply(object)).await;
     scope.shared.metrics.status_patched(result.is_ok());
     match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        result => result.map(drop).map_err(Error::api("publishing a status")),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        result => result.map(Some).map_err(Error::api("publishing a status")),
     }
 }
 

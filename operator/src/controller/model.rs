@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crds::ProofModel;
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource,
     api::{Patch, PatchParams},
@@ -15,7 +14,7 @@ use serde_json::json;
 use super::{
     Error, Scope,
     carry_out::{Outcome, attempts, carry_out},
-    context::look_again,
+    context::{look_again, now},
 };
 use crate::{
     events::{self, Notice},
@@ -46,10 +45,10 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
     scope.children.synced().await;
     let last = scope.models.get(&owner.uid);
     let seen = model.status.clone().unwrap_or_default();
-    let previous = last.as_ref().map_or(&seen, |(status, _)| status);
+    let previous = last.as_ref().map_or(&seen, |written| &written.status);
     let children = scope.children.of(&owner.uid);
     let attempts = attempts(shared, &owner.namespace, wanted(&children, &as_job_status(previous))).await?;
-    let now = Timestamp::now();
+    let now = now();
     let world = |refusal| World {
         settings: &shared.settings,
         children: &children,
@@ -64,7 +63,8 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
         carry_out(shared, &owner, &planned.actions).await?;
     }
     let wait = look_again(planned.wake, now, shared.pace.resync);
-    if planned.status != *previous {
+    let overwritten = last.as_ref().is_some_and(|written| written.is_overwritten(model));
+    if planned.status != *previous || overwritten {
         let api: Api<ProofModel> = Api::namespaced(shared.client.clone(), &owner.namespace);
         let object = json!({
             "apiVersion": ProofModel::api_version(&()),
@@ -75,9 +75,9 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
         let params = PatchParams::apply(names::MANAGER).force();
         let result = api.patch_status(&owner.name, &params, &Patch::Apply(object)).await;
         shared.metrics.status_patched(result.is_ok());
-        result.map_err(Error::api("publishing a status"))?;
+        let answer = result.map_err(Error::api("publishing a status"))?;
         shared.announce(&model.object_ref(&()), events::of_model(previous, &planned.status)).await;
-        scope.models.set(&owner.uid, planned.status);
+        scope.models.set(&owner.uid, planned.status, &answer);
     }
     Ok(Action::requeue(wait))
 }

@@ -105,7 +105,7 @@ impl FakeApi {
 
     fn announce(&self) {
         let version = self.state().objects.version;
-        self.version.send_replace(version);
+        self.version.send_if_modified(|last| std::mem::replace(last, version) != version);
     }
 
     async fn answer(
@@ -156,6 +156,7 @@ impl FakeApi {
     fn carry_out(&self, method: &Method, uri: &Uri, body: Value, apply: bool) -> Answer {
         let mut state = self.state();
         let target = target(uri);
+        let created = body["metadata"]["name"].as_str().filter(|_| *method == Method::POST).map(str::to_owned);
         let result = state.execute(method, &target, &query(uri), body, apply);
         let (code, value) = match result {
             Ok((code, value)) => (code, value),
@@ -165,7 +166,7 @@ impl FakeApi {
             ),
         };
         let Key { resource, name, .. } = target.key;
-        state.seen.push(Seen { method: method.to_string(), resource, name, code });
+        state.seen.push(Seen { method: method.to_string(), resource, name: created.unwrap_or(name), code });
         drop(state);
         self.announce();
         (code, value)
