@@ -61,9 +61,10 @@ pub fn observe(
     children.sort_by_key(|child| child.sequence);
     let mut facts = Facts::default();
     facts.remember(&children, status);
-    for child in children {
+    for (position, child) in children.iter().enumerate() {
         let attempts = attempts.get(&child.name).map_or(&[][..], Vec::as_slice);
-        let fold = Fold { child, attempts, status, store, queued, has_next: child.class + 1 < rungs(child.stage) };
+        let (later, has_next) = (&children[position + 1..], child.class + 1 < rungs(child.stage));
+        let fold = Fold { child, later, attempts, status, store, queued, has_next };
         match child.stage {
             Stage::Prove => fold.prove(&mut facts),
             _ => fold.single(&mut facts),
@@ -73,13 +74,17 @@ pub fn observe(
 }
 
 impl Facts {
-    /// Takes over from the status what children made that do not exist any more.
+    /// Takes over from the status what children made that do not exist any more; of those that do, what is said of it.
     fn remember(&mut self, children: &[&Child], status: &ProofJobStatus) {
         for stage in [Stage::Setup, Stage::Execute, Stage::Aggregate] {
-            let Some(artifact) = status.stages.of(stage).and_then(|stage| stage.artifact) else { continue };
-            if children.iter().all(|child| child.stage != stage)
-                && let Some(product) = remembered(stage, status)
-            {
+            let Some(product) = remembered(stage, status) else { continue };
+            let artifact = status.stages.of(stage).and_then(|stage| stage.artifact);
+            if children.iter().any(|child| child.stage == stage) {
+                // Whether it still counts as done is the children's to say.
+                let task = product.task();
+                self.observed.finished(product);
+                self.observed.lost(task);
+            } else if let Some(artifact) = artifact {
                 self.finish(stage, artifact, product);
             }
         }
@@ -103,6 +108,8 @@ fn remembered(stage: Stage, status: &ProofJobStatus) -> Option<Product> {
 
 struct Fold<'a> {
     child: &'a Child,
+    /// The children that were made after it.
+    later: &'a [&'a Child],
     attempts: &'a [Attempt],
     status: &'a ProofJobStatus,
     store: &'a str,
@@ -126,6 +133,7 @@ impl Fold<'_> {
             }
             State::Complete => match self.product() {
                 Some((artifact, product)) => facts.finish(self.child.stage, artifact, product),
+                None if self.is_superseded(task) => facts.observed.stopped(task),
                 None => {
                     let message = format!("{} has ended well, and what it said is gone or unreadable", self.child.name);
                     facts.observed.failed(task, TaskFailure { kind: FailureKind::Retryable, message });
@@ -161,6 +169,13 @@ impl Fold<'_> {
         }
     }
 
+    /// Whether a later child has taken the task over.
+    fn is_superseded(&self, task: Task) -> bool {
+        self.later.iter().any(|later| {
+            later.stage == task.stage() && task.subgraph().is_none_or(|subgraph| later.subgraphs.contains(subgraph))
+        })
+    }
+
     /// The last failed attempt at an index that nobody else is to blame for.
     fn last(&self, index: Option<u32>) -> Option<&Attempt> {
         let failed = self.attempts.iter().filter(|a| a.index == index || index.is_none());
@@ -184,6 +199,9 @@ impl Fold<'_> {
         }
         let Some(attempt) = last else {
             let message = format!("{} has failed ({reason}), and its pods are gone", self.child.name);
+            if self.is_superseded(task) {
+                return facts.observed.failed(task, retryable(message));
+            }
             return facts.observed.given_up(task, retryable(message), reason::RETRIES_EXHAUSTED);
         };
         let message = self.explain(task, attempt);
