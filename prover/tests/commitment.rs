@@ -41,6 +41,9 @@ fn cells(count: usize, seed: u64) -> Ints {
     Ints::from(values.collect::<Vec<_>>())
 }
 
+/// The shapes of the tensors under one root.
+type Shapes = Vec<Vec<usize>>;
+
 /// Tensors under one root, and claims about them.
 #[derive(Clone)]
 struct Part {
@@ -56,9 +59,9 @@ struct Case {
 }
 
 /// The roots, then for each commitment one claim per tensor, a second one on every other tensor, the first one twice.
-fn prove(shapes: &[Vec<Vec<usize>>]) -> Case {
+fn prove(shapes: &[Shapes]) -> Case {
     let mut transcript = Writer::new("test");
-    let commit = |(seed, shapes): (u64, &Vec<Vec<usize>>)| {
+    let commit = |(seed, shapes): (u64, &Shapes)| {
         let layout = Layout::new(shapes);
         let tensors: Vec<_> = (seed..).zip(shapes).map(|(seed, shape)| cells(shape.iter().product(), seed)).collect();
         let committed = commit(&Cpu, &layout, &tensors);
@@ -104,9 +107,9 @@ fn check(parts: &[Part], proof: &[u8]) -> Result<(), OpeningError> {
 }
 
 /// Every layout, proved.
-fn cases() -> &'static [(Vec<Vec<Vec<usize>>>, Case)] {
-    static CASES: LazyLock<Vec<(Vec<Vec<Vec<usize>>>, Case)>> = LazyLock::new(|| {
-        let prove = |shapes: Vec<Vec<Vec<usize>>>| {
+fn cases() -> &'static [(Vec<Shapes>, Case)] {
+    static CASES: LazyLock<Vec<(Vec<Shapes>, Case)>> = LazyLock::new(|| {
+        let prove = |shapes: Vec<Shapes>| {
             let case = prove(&shapes);
             (shapes, case)
         };
@@ -115,7 +118,7 @@ fn cases() -> &'static [(Vec<Vec<Vec<usize>>>, Case)] {
     &CASES
 }
 
-fn layouts() -> Vec<Vec<Vec<Vec<usize>>>> {
+fn layouts() -> Vec<Vec<Shapes>> {
     let single = [
         vec![vec![]],
         vec![vec![1]],
@@ -293,7 +296,7 @@ fn every_size_has_parameters_at_both_targets() {
 #[test]
 fn the_bytes_of_an_opening_are_known() {
     // Another digest means another proof format: give it a new protocol version.
-    let digest = |shapes: &[Vec<Vec<usize>>]| {
+    let digest = |shapes: &[Shapes]| {
         let digest = verifier::commitment::clear::digest(&prove(shapes).proof);
         digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };

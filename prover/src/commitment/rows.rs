@@ -85,7 +85,7 @@ fn share<'a>(part: &Part, rows: Strided, point: &'a [K]) -> Option<(K, Strided, 
         // Only every `2^skip`-th of the rows is this polynomial's. Fewer than `2^skip` rows begin at a multiple of their number.
         let skip = part.log_stride - rows.log_stride;
         let (kept, dropped) = point.split_at(point.len().saturating_sub(skip));
-        if rows.first % (1 << skip) != 0 {
+        if !rows.first.is_multiple_of(1 << skip) {
             return None;
         }
         scale = at_zero(dropped);

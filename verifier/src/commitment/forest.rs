@@ -74,11 +74,12 @@ impl Forest {
         if let [proof] = proofs {
             return Ok(vec![(Tree { root: commit.clone(), columns: 0..whole.width, dimensions: whole }, proof)]);
         }
-        let tree = |((&root, proof), (columns, height)): ((&[u8; 32], &'a P), (Range<usize>, usize))| {
+        let mut trees = Vec::with_capacity(proofs.len());
+        for ((&root, proof), (columns, height)) in commit.roots().iter().zip(proofs).zip(self.places()) {
             let dimensions = Dimensions { width: columns.len(), height };
-            (Tree { root: MerkleCap::new(vec![root]), columns, dimensions }, proof)
-        };
-        Ok(commit.roots().iter().zip(proofs).zip(self.places()).map(tree).collect())
+            trees.push((Tree { root: MerkleCap::new(vec![root]), columns, dimensions }, proof));
+        }
+        Ok(trees)
     }
 }
 
