@@ -36,12 +36,14 @@ pub fn wanted<'a>(children: &'a [Child], status: &ProofJobStatus) -> impl Iterat
         let stage = status.stages.of(child.stage);
         stage.is_some_and(|stage| stage.job.as_ref() == Some(&child.name) && stage.artifact.is_some())
     };
+    // Of subgraphs that are proved only their cost is of interest, once.
+    let uncounted = status.stages.prove.as_ref().is_none_or(|prove| prove.completion_time.is_none());
+    let is_proved = |child: &Child| child.subgraphs.iter().all(|subgraph| child.completed.contains(subgraph));
     let wanted = move |child: &&Child| match child.state {
+        // A Job that has proved the last of its subgraphs is not yet called complete.
+        State::Running if child.stage == Stage::Prove && is_proved(child) => uncounted,
         State::Running => child.failed_pods > 0 || !child.failed.is_empty(),
-        // Of subgraphs only their cost is of interest, once.
-        State::Complete if child.stage == Stage::Prove => {
-            status.stages.prove.as_ref().is_none_or(|prove| prove.completion_time.is_none())
-        }
+        State::Complete if child.stage == Stage::Prove => uncounted,
         State::Complete => !known(child),
         State::Failed { .. } => true,
     };
@@ -296,4 +298,44 @@ fn bounded(outputs: &[crds::Output]) -> Vec<crds::Output> {
     let mut outputs: Vec<_> = outputs.iter().take(crds::limits::OUTPUTS).cloned().collect();
     outputs.iter_mut().for_each(|output| output.values.truncate(crds::limits::OUTPUT_VALUES));
     outputs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::{Indexes, StageStatus};
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+    fn proving(completed: &str) -> Child {
+        Child {
+            name: "prove".into(),
+            sequence: 0,
+            stage: Stage::Prove,
+            class: 0,
+            subgraphs: "0-3".parse().unwrap(),
+            completed: completed.parse().unwrap(),
+            failed: Indexes::default(),
+            state: State::Running,
+            suspended: false,
+            deleting: false,
+            failed_pods: 0,
+            created: None,
+            started: None,
+        }
+    }
+
+    #[test]
+    fn what_proving_cost_is_read_once() {
+        let mut status = ProofJobStatus::default();
+        let count = |child: &Child, status: &ProofJobStatus| wanted(std::slice::from_ref(child), status).count();
+        let complete = Child { state: State::Complete, ..proving("0-3") };
+        assert_eq!(count(&proving("0-2"), &status), 0, "not yet over");
+        assert_eq!(count(&proving("0-3"), &status), 1, "over, although the Job does not say so yet");
+        assert_eq!(count(&complete, &status), 1);
+        let time = Time(Timestamp::UNIX_EPOCH);
+        status.stages.prove =
+            Some(StageStatus { start_time: time.clone(), completion_time: Some(time), job: None, artifact: None });
+        assert_eq!(count(&proving("0-3"), &status), 0);
+        assert_eq!(count(&complete, &status), 0);
+    }
 }
