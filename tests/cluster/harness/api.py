@@ -22,14 +22,13 @@ class ApiError(Exception):
 
 
 class Api:
-    """An API server on 127.0.0.1, asked by the holder of a certificate or of a bearer token."""
+    """An API server on 127.0.0.1, asked by the holder of a certificate, who may impersonate somebody."""
 
-    def __init__(self, port: int, authority: Path, certificate: tuple[Path, Path] | None = None, token: str | None = None):
+    def __init__(self, port: int, authority: Path, certificate: tuple[Path, Path], impersonate: dict[str, str] | None = None):
         self.port = port
-        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.headers = impersonate or {}
         self.tls = ssl.create_default_context(cafile=str(authority))
-        if certificate:
-            self.tls.load_cert_chain(*map(str, certificate))
+        self.tls.load_cert_chain(*map(str, certificate))
         self.kept = threading.local()
 
     def get(self, path: str):

@@ -42,8 +42,13 @@ class Cluster:
     @property
     def api(self) -> Api:
         """The API server, asked as the administrator."""
-        pki_folder = self.folder / "pki"
-        return Api(self.port, pki_folder / "ca.crt", certificate=(pki_folder / "admin.crt", pki_folder / "admin.key"))
+        return self.api_as()
+
+    def api_as(self, user: str | None = None) -> Api:
+        """The API server, asked as the administrator who impersonates a user."""
+        keys = self.folder / "pki"
+        headers = {"Impersonate-User": user} if user else None
+        return Api(self.port, keys / "ca.crt", (keys / "admin.crt", keys / "admin.key"), headers)
 
     def kubectl(self, *arguments, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
         """Runs kubectl as the administrator; `text` is its standard input."""

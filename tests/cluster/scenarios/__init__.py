@@ -1,0 +1,1 @@
+"""What holds on a cluster, one module for each part of it."""

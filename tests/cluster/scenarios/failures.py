@@ -1,0 +1,144 @@
+"""What fails around a job: the operator, the API server, a node, the store. On the control plane alone."""
+
+import time
+
+from harness.processes import until
+from harness.scenario import scenario
+from harness.trial import STAGES
+
+
+@scenario(timeout=120)
+def operator_killed_in_every_stage(trial):
+    """An operator that is killed and starts with empty memory goes on where the job is: no child is made twice."""
+    operator = trial.operator().start()
+    for stage in STAGES:
+        held = trial.hold(stage)
+        trial.submit(stage, partition={"subgraphs": 4})
+        until(30, f"a pod of {stage}", lambda stage=stage: trial.pods(stage, stage))
+        operator.kill()
+        held.set()
+        until(30, f"the end of {stage}'s pods", lambda stage=stage: _finished(trial.pods(stage, stage)))
+        operator.start()
+        trial.wait(stage, seconds=40)
+        _each_stage_once(trial, stage)
+    trial.check_proof("setup")
+
+
+@scenario(timeout=120)
+def operator_killed_again_and_again(trial):
+    """An operator that is killed many times, at any moment, still ends in one proof and one child for every stage."""
+    operator = trial.operator()
+    trial.submit()
+    for pause in (0.05, 0.3, 0.1, 0.6, 0.2, 0.9, 0.4, 1.2):
+        operator.start()
+        time.sleep(pause)
+        operator.kill()
+    operator.start()
+    trial.wait("quickstart", seconds=60)
+    _each_stage_once(trial, "quickstart")
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=90)
+def two_operators(trial):
+    """One of two leads; when it is told to stop the other takes over at once, and when it is killed, after the lease."""
+    first, second = trial.operator("a").start(), trial.operator("b").start()
+    until(20, "a leader", lambda: first.total("proofjob_operator_leader") + second.total("proofjob_operator_leader") == 1)
+    leader, standby = (first, second) if first.total("proofjob_operator_leader") == 1 else (second, first)
+    proving = trial.hold("prove")
+    trial.submit()
+    trial.wait("quickstart", kind="Executed")
+    assert leader.stop() == 0
+    until(10, "a new leader", lambda: standby.total("proofjob_operator_leader") == 1)
+    leader.start()
+    standby.kill()
+    until(40, "a leader again", lambda: leader.total("proofjob_operator_leader") == 1)
+    proving.set()
+    trial.wait("quickstart")
+    _each_stage_once(trial, "quickstart")
+
+
+@scenario(timeout=90)
+def api_server_restarted(trial):
+    """While the API server is away nothing is lost: pods go on, and the job ends when it is back."""
+    trial.operator().start()
+    proving = trial.hold("prove")
+    trial.submit()
+    trial.wait("quickstart", kind="Executed")
+    until(20, "pods that prove", lambda: len(trial.pods("quickstart", "prove")) == 4)
+
+    def meanwhile():
+        proving.set()
+        time.sleep(3)
+
+    trial.cluster.restart_api_server(meanwhile)
+    trial.wait("quickstart", seconds=60)
+    _each_stage_once(trial, "quickstart")
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=150, slow=True)
+def store_unreachable(trial):
+    """A store that is away for a while costs attempts, not the job."""
+    trial.operator().start()
+    proving = trial.hold("prove")
+    trial.submit(retries=6)
+    trial.wait("quickstart", kind="Executed")
+    aside = trial.store.with_name(f"{trial.store.name}.aside")
+    trial.store.rename(aside)
+    trial.store.write_text("a file where the store was: every access fails")
+    try:
+        proving.set()
+        until(30, "a failed attempt", lambda: any(_failed(pod) for pod in trial.pods("quickstart", "prove")))
+    finally:
+        trial.store.unlink()
+        aside.rename(trial.store)
+    trial.wait("quickstart", seconds=100)
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=180, slow=True)
+def node_lost(trial):
+    """A node that is taken away without a word costs no retry: its subgraphs are proved elsewhere."""
+    trial.operator().start()
+    trial.kubelet.add_node("spot")
+    selector = {"nodeSelector": {"kubernetes.io/hostname": "spot"}}
+    proving = trial.hold("prove")
+    trial.submit(retries=0, stages={"prove": selector})
+    until(40, "pods on the node", lambda: len(trial.pods("quickstart", "prove")) == 4)
+    trial.kubelet.lose_node("spot")
+    proving.set()
+    until(90, "the loss to be noticed", lambda: any(_failed(pod) for pod in trial.pods("quickstart", "prove")))
+    trial.kubelet.add_node("spot")
+    trial.wait("quickstart", seconds=90)
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=90)
+def drained(trial):
+    """Pods that are evicted by the API come back elsewhere, and cost no retry."""
+    trial.operator().start()
+    proving = trial.hold("prove")
+    trial.submit(retries=0)
+    pods = until(30, "pods that prove", lambda: len(trial.pods("quickstart", "prove")) == 4 and trial.pods("quickstart", "prove"))
+    for pod in pods[:2]:
+        metadata = {"name": pod["metadata"]["name"], "namespace": trial.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        trial.api.create(f"/api/v1/namespaces/{trial.namespace}/pods/{metadata['name']}/eviction", eviction)
+    proving.set()
+    trial.wait("quickstart", seconds=60)
+    trial.check_proof("quickstart")
+
+
+def _each_stage_once(trial, name: str) -> None:
+    """Every stage of a job has exactly one child."""
+    stages = [child["metadata"]["labels"]["proofmill.dev/stage"] for child in trial.children(name)]
+    assert sorted(stages) == sorted(STAGES), stages
+
+
+def _finished(pods: list[dict]) -> bool:
+    return all(pod["status"].get("phase") in ("Succeeded", "Failed") for pod in pods)
+
+
+def _failed(pod: dict) -> bool:
+    return pod["status"].get("phase") == "Failed"

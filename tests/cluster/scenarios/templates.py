@@ -1,0 +1,169 @@
+"""The chart by itself: what it renders, what it refuses, its alerts and dashboards. Needs no cluster."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+from harness import tools
+from harness.scenario import scenario
+from harness.trial import CHART
+
+# Sets of values that users have; every template is rendered by one of them.
+USERS = {
+    "default": {},
+    "observed": {
+        "metrics": {"monitor": "ServiceMonitor", "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
+    },
+    "pods observed": {"metrics": {"monitor": "PodMonitor"}},
+    "two namespaces": {"operator": {"watchNamespaces": ["a", "b"], "replicas": 1}},
+    "object store": {"store": {"url": "s3://proofs/here", "secretName": "credentials"}},
+    "private registry": {
+        "image": {"registry": "registry.example.com/team", "pullSecrets": ["pull"]},
+        "operator": {"image": {"digest": f"sha256:{'0' * 64}"}},
+        "worker": {"image": {"tag": "1.2.3"}, "serviceAccountName": "workload-identity"},
+    },
+    "bare": {
+        "crds": {"install": False},
+        "rbac": {"create": False, "aggregate": False},
+        "networkPolicy": {"enabled": False},
+        "operator": {"serviceAccount": {"create": False, "name": "mine"}, "podDisruptionBudget": {"enabled": False}},
+        "store": {"claim": {"name": ""}},
+        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
+    },
+}
+
+REFUSED = [
+    {"operator": {"replica": 1}},
+    {"operator": {"replicas": -1}},
+    {"operator": {"replicas": "two"}},
+    {"operator": {"image": {"digest": "sha256:short"}}},
+    {"operator": {"logFormat": "xml"}},
+    {"worker": {"sourceBase": "examples"}},
+    {"store": {"url": "proofs"}},
+    {"metrics": {"monitor": "Both"}},
+    {"networkPolicy": {"workerExcept": ["169.254.169.254"]}},
+    {"unknown": True},
+]
+
+
+@scenario(timeout=60)
+def lint(alone):
+    """helm lint finds nothing, with any set of values."""
+    for name, values in USERS.items():
+        alone.helm("lint", "--strict", "--quiet", CHART, values=values)
+
+
+@scenario(timeout=60)
+def values_that_are_refused(alone):
+    """A value that the chart does not have, or that cannot be, is an error that names it."""
+    for values in REFUSED:
+        done = alone.helm("template", "proofmill", CHART, values=values, check=False)
+        assert done.returncode != 0, values
+        field = next(iter(values))
+        assert "schema" in done.stderr and field in done.stderr, (values, done.stderr)
+
+
+@scenario(timeout=60)
+def values_are_documented(alone):
+    """Every value that the schema knows is in values.yaml, with a comment of its own above it."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    documented, path = set(), []
+    for above, line in zip(lines, lines[1:], strict=False):
+        match = re.match(r"^( *)(\w+):", line)
+        if match:
+            path = [*path[: len(match[1]) // 2], match[2]]
+            if above.lstrip().startswith("#"):
+                documented.add(".".join(path))
+    missing = {".".join(path) for path in _leaves(json.loads((CHART / "values.schema.json").read_text()))} - documented
+    assert not missing, missing
+
+
+@scenario(timeout=60)
+def names_with_namespaces(alone):
+    """With namespaces to watch there is no ClusterRole for the operator; without, there is one and no wildcard in it."""
+    spread = alone.objects(USERS["two namespaces"])
+    roles = [made for made in spread if made["kind"] == "ClusterRole"]
+    assert all("operator" not in role["metadata"]["name"] for role in roles), roles
+    assert {made["metadata"]["namespace"] for made in spread if made["kind"] == "RoleBinding"} >= {"a", "b"}
+    assert {made["metadata"]["namespace"] for made in spread if made["metadata"]["name"] == "proofmill-worker"} == {"a", "b"}
+    everywhere = [made for made in alone.objects({}) if made["kind"] in ("Role", "ClusterRole")]
+    rules = [rule for role in everywhere for rule in role["rules"]]
+    assert not any("*" in rule[part] for rule in rules for part in ("apiGroups", "resources", "verbs")), rules
+    assert not any("secrets" in rule["resources"] for rule in rules), rules
+
+
+@scenario(timeout=60)
+def pods_are_restricted(alone):
+    """Every container that the chart makes is what the Pod Security Standard `restricted` asks for, and has no writable root."""
+    for values in USERS.values():
+        for made in alone.objects(values):
+            spec = made["spec"] if made["kind"] == "Pod" else made.get("spec", {}).get("template", {}).get("spec")
+            if not spec:
+                continue
+            assert spec["securityContext"]["runAsNonRoot"] is True
+            assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            for container in spec["containers"] + spec.get("initContainers", []):
+                context = container["securityContext"]
+                assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+                assert context["readOnlyRootFilesystem"] is True
+                assert "limits" in container["resources"], container["name"]
+
+
+@scenario(timeout=60)
+def definitions_are_kept(alone):
+    """Definitions stay when the release goes, unless the user says otherwise, and are left out when asked."""
+    keep = "helm.sh/resource-policy"
+    of = lambda values: [made for made in alone.objects(values) if made["kind"] == "CustomResourceDefinition"]  # noqa: E731
+    assert [made["metadata"]["annotations"][keep] for made in of({})] == ["keep"] * len(of({}))
+    assert of({}) and not of({"crds": {"install": False}})
+    assert not any(keep in made["metadata"].get("annotations", {}) for made in of({"crds": {"keep": False}}))
+
+
+@scenario(timeout=120)
+def alerts(alone):
+    """Every alert fires on the series that it is for, is silent on those that it is not, and its runbook exists."""
+    promtool = tools.debian("promtool")
+    rules = CHART / "files/rules.yaml"
+    alone.run(promtool, "check", "rules", rules)
+    tests = tools.REPOSITORY / "tests/cluster/rules_test.yaml"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "rules_test.yaml")
+        copy.write_text(tests.read_text())
+        Path(folder, "rules.yaml").write_text(rules.read_text())
+        alone.run(promtool, "test", "rules", copy)
+    names = re.findall(r"^ *- alert: (\w+)", rules.read_text(), re.MULTILINE)
+    tested = set(re.findall(r"alertname: (\w+)", tests.read_text()))
+    assert names and tested == set(names), set(names) ^ tested
+    headings = re.findall(r"^#+ (\w+)$", (tools.REPOSITORY / "docs/operations.md").read_text(), re.MULTILINE)
+    assert set(names) <= set(headings), set(names) - set(headings)
+
+
+@scenario(timeout=60)
+def dashboards(alone):
+    """Dashboards are JSON of the shape that Grafana imports: titles, a data source to choose, no two panels of one place."""
+    files = sorted((CHART / "files/dashboards").glob("*.json"))
+    assert [path.stem for path in files] == ["fleet", "job", "operator"]
+    for path in files:
+        board = json.loads(path.read_text())
+        assert board["uid"] == f"proofmill-{path.stem}" and board["title"]
+        assert any(variable["type"] == "datasource" for variable in board["templating"]["list"])
+        panels = [panel for panel in board["panels"] if panel["type"] != "row"]
+        places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+        assert len(places) == len(set(places))
+        for panel in panels:
+            assert panel["title"] and panel["description"], panel
+            assert panel["datasource"]["uid"] == "${datasource}"
+            assert all(target["expr"] for target in panel["targets"])
+
+
+def _leaves(schema: dict, path: tuple = ()) -> list[tuple]:
+    """The paths of all values that the schema names."""
+    found = []
+    for name, value in schema.get("properties", {}).items():
+        if name == "global":
+            continue
+        found += _leaves(value, (*path, name)) if "properties" in value else [(*path, name)]
+    return found
