@@ -8,7 +8,7 @@
 WORDS select the scenarios whose name contains them. A tier that this machine cannot play is left out, with the reason.
 Programs are taken from --programs, target/release by default:
 
-    cargo build --release -p proofmill -p proofmill-operator -p proofmill-prover-worker
+    cargo build --release -p proofmill-cli -p proofmill-operator -p proofmill-prover-worker
 """
 
 import argparse
@@ -59,9 +59,9 @@ def main() -> int:
 
 def modules(tier: str) -> list:
     """The modules whose scenarios make up a tier."""
-    from scenarios import chart, failures, jobs, templates
+    from scenarios import chart, failures, jobs, pods, templates
 
-    return {"chart": [templates], "control": [chart, jobs, failures], "node": []}[tier]
+    return {"chart": [templates], "control": [chart, jobs, failures], "node": [pods]}[tier]
 
 
 def play_chart(scenes: list, programs: Path) -> list:
@@ -86,6 +86,8 @@ def play_node(scenes: list, programs: Path) -> list:
     """A cluster with a node, and the images of the programs."""
     with session("node", programs) as shared:
         trial.load_images(shared)
+        for path in sorted((tools.REPOSITORY / "crds").glob("*.yaml")):
+            shared.cluster.kubectl("apply", "-f", path)
         return scenario.play(scenes, functools.partial(trial.node, shared))
 
 

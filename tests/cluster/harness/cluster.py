@@ -199,6 +199,7 @@ def start_controllers(folder: Path, server: str, manager_port: int, scheduler_po
         "service-account-private-key-file": keys / "service-accounts.key",
         "root-ca-file": keys / "ca.crt",
         "allocate-node-cidrs": "false",
+        "pvclaimbinder-sync-period": "1s",
         "node-monitor-period": "1s",
         "node-monitor-grace-period": "20s",
     }

@@ -229,11 +229,11 @@ class Pod:
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
         for mount in container.get("volumeMounts", []):
             folders[mount["mountPath"]] = str(self._volume(volumes[mount["name"]], scratch))
+        paths = "|".join(re.escape(path) for path in folders)
         arguments = []
         for argument in container["args"]:
             argument = re.sub(r"\$\((\w+)\)", lambda match: environment.get(match[1], match[0]), argument)
-            for path, folder in folders.items():
-                argument = re.sub(rf"(^|[=:]|//){re.escape(path)}(?=/|$)", rf"\g<1>{folder}", argument)
+            argument = re.sub(rf"(?<![^=:/])({paths})(?=/|$)", lambda match: folders[match[1]], argument)
             arguments.append(argument)
         # The pod's own environment, and a temporary folder that is its own too.
         return [str(self.kubelet.programs / "prover-worker"), *arguments], environment | {"TMPDIR": str(scratch)}

@@ -10,6 +10,9 @@ import subprocess
 import threading
 from pathlib import Path
 
+import build
+import oci
+
 from . import processes, tools
 from .cluster import Cluster
 from .kubelet import RUN, Fate, TestKubelet
@@ -131,6 +134,12 @@ class Trial:
         made = Operator(self.cluster, program, self.namespace, "proofmill", name)
         self.operators.append(made)
         return made
+
+    def install(self, **changes) -> None:
+        """Installs the chart and waits until the operator is ready."""
+        operator = {"watchNamespaces": [self.namespace], "replicas": 1} | changes.pop("operator", {})
+        values = self.values(operator=operator, rbac={"aggregate": False}, **changes)
+        self.helm("install", "proofmill", CHART, "--wait", "--timeout", "60s", values=values)
 
     # A user's verbs.
 
@@ -263,6 +272,31 @@ def control(session: Session, kubelet: TestKubelet, scene: Scenario):
         yield trial
     finally:
         trial.end()
+
+
+@contextlib.contextmanager
+def node(session: Session, scene: Scenario):
+    """A namespace on a cluster with a node, with nothing installed in it yet."""
+    trial = Trial(session, scene.name.replace(" ", "-").replace(",", "")[:40])
+    try:
+        trial.prepare()
+        yield trial
+    finally:
+        with contextlib.suppress(RuntimeError):
+            trial.helm("uninstall", "proofmill", "--ignore-not-found")
+        trial.end()
+
+
+def load_images(session: Session) -> None:
+    """Gives the node the images of the operator, of the worker and of kubectl, made on the spot."""
+    for image in build.IMAGES:
+        session.cluster.load(build.build(image, session.programs, session.work, f"localhost/{image}:0.1.0"))
+    root = session.work / "kubectl"
+    root.mkdir()
+    shutil.copy(tools.kubernetes() / "kubectl", root)
+    name = f"registry.k8s.io/kubectl:v{tools.KUBERNETES}"
+    oci.write(session.work / "kubectl.tar", name, root, ["/kubectl"])
+    session.cluster.load(session.work / "kubectl.tar")
 
 
 class Alone:

@@ -1,0 +1,111 @@
+"""The same jobs in real pods, from `helm install` on: kubelet, containerd and runc, on a node of this machine."""
+
+from harness import host
+from harness.processes import until
+from harness.scenario import scenario
+from harness.trial import CHART, STAGES
+
+
+@scenario(timeout=120)
+def quickstart_in_pods(trial):
+    """helm install, kubectl apply: the answer comes before the proof, the proof is the one that a single machine makes."""
+    trial.install()
+    trial.cluster.kubectl("-n", trial.namespace, "apply", "-f", trial.quickstart_file)
+    seen = []
+    until(90, "the proof", lambda: seen.append(trial.status("quickstart")) or "proof" in seen[-1], every=0.05)
+    answered = [status for status in seen if "result" in status and "proof" not in status]
+    assert answered, "the result and the proof came at the same time"
+    assert answered[0]["result"]["outputs"][0]["class"] == 7
+    trial.cluster.kubectl("-n", trial.namespace, "wait", "proofjob/quickstart", "--for=condition=Succeeded", "--timeout=10s")
+    trial.check_proof("quickstart")
+    for pod in trial.pods("quickstart"):
+        mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
+        assert not any("serviceaccount" in mount for mount in mounts), mounts
+
+
+@scenario(timeout=120)
+def helm_test(trial):
+    """helm test runs the quickstart, and succeeds."""
+    trial.install()
+    assert "Succeeded" in trial.helm("test", "proofmill", "--timeout", "90s")
+
+
+@scenario(timeout=120)
+def worker_killed_in_its_pod(trial):
+    """A worker's process that the kernel ends is replaced by another pod; the job ends in the same proof."""
+    trial.install()
+    trial.submit()
+    killed = until(60, "a worker that proves", lambda: [pod for pod in trial.pods("quickstart", "prove") if host.kill(pod)], 0.02)
+    trial.wait("quickstart", seconds=80)
+    failed = [pod["metadata"]["uid"] for pod in trial.pods("quickstart", "prove") if pod["status"]["phase"] == "Failed"]
+    assert killed[0]["metadata"]["uid"] in failed
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=120)
+def out_of_memory_in_its_pod(trial):
+    """A worker that the kernel kills for memory is tried again with more of it."""
+    trial.install()
+    trial.submit(retries=0, stages={"execute": {"memoryClasses": ["6Mi", "512Mi"]}})
+    trial.wait("quickstart", seconds=100)
+    ended = [pod["status"]["containerStatuses"][0]["state"]["terminated"] for pod in trial.pods("quickstart", "execute")]
+    assert sorted(state["reason"] for state in ended) == ["Completed", "OOMKilled"], ended
+
+
+@scenario(timeout=180)
+def operator_pod_killed_in_every_stage(trial):
+    """An operator's process that is killed comes back in its pod, and every job goes on; every stage has one child."""
+    trial.install()
+    for stage in STAGES:
+        trial.submit(stage)
+        until(60, f"a pod of {stage}", lambda stage=stage: trial.pods(stage, stage), 0.05)
+        assert host.kill(_operator_pods(trial)[0])
+    for stage in STAGES:
+        trial.wait(stage, seconds=100)
+        children = [child["metadata"]["labels"]["proofmill.dev/stage"] for child in trial.children(stage)]
+        assert sorted(children) == sorted(STAGES), children
+
+
+@scenario(timeout=180)
+def node_drained(trial):
+    """A drain ends workers and operator; once the node takes pods again the job goes on, and has lost no retry."""
+    trial.install()
+    trial.submit(retries=0)
+    until(60, "a pod that proves", lambda: trial.pods("quickstart", "prove"), 0.05)
+    trial.cluster.kubectl("drain", "node0", "--force", "--delete-emptydir-data", "--timeout=60s")
+    trial.cluster.kubectl("uncordon", "node0")
+    trial.wait("quickstart", seconds=100)
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=180)
+def upgraded_in_flight(trial):
+    """helm upgrade replaces the operator while a job runs, one replica after the other; the job does not notice."""
+    trial.install(operator={"replicas": 2})
+    trial.submit()
+    until(60, "a pod of execute", lambda: trial.pods("quickstart", "execute"), 0.05)
+    operator = {"watchNamespaces": [trial.namespace], "replicas": 2, "podAnnotations": {"upgraded": "true"}}
+    values = trial.values(operator=operator, rbac={"aggregate": False})
+    trial.helm("upgrade", "proofmill", CHART, "--wait", "--timeout", "90s", values=values)
+    trial.wait("quickstart", seconds=80)
+    assert all("upgraded" in pod["metadata"]["annotations"] for pod in _operator_pods(trial))
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=120)
+def uninstalled(trial):
+    """helm uninstall leaves definitions, jobs, proofs and the store's claim."""
+    trial.install()
+    trial.submit()
+    trial.wait("quickstart", seconds=80)
+    trial.helm("uninstall", "proofmill", "--wait", "--timeout", "60s")
+    until(40, "the operator's end", lambda: not _operator_pods(trial))
+    trial.check_proof("quickstart")
+    claim = trial.api.get(f"/api/v1/namespaces/{trial.namespace}/persistentvolumeclaims/proofmill-store")
+    assert claim["status"]["phase"] == "Bound"
+
+
+def _operator_pods(trial) -> list[dict]:
+    selector = "labelSelector=app.kubernetes.io/name=proofmill-operator"
+    found = trial.api.items(f"/api/v1/namespaces/{trial.namespace}/pods?{selector}")
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
