@@ -43,7 +43,8 @@ def main() -> int:
                 print(f"{tier}: {scene.name}{' (slow)' if scene.slow else ''}: {scene.property}")
             continue
         played = [scene for scene in chosen if arguments.slow or arguments.words or not scene.slow]
-        left_out += [f"{tier}: {scene.name}: takes minutes, --slow plays it" for scene in chosen if scene not in played]
+        if slow := [scene.name for scene in chosen if scene not in played]:
+            left_out.append(f"{tier}: {', '.join(slow)}: take minutes, --slow plays them")
         if not played:
             continue
         try:
@@ -59,9 +60,9 @@ def main() -> int:
 
 def modules(tier: str) -> list:
     """The modules whose scenarios make up a tier."""
-    from scenarios import chart, failures, jobs, pods, templates
+    from scenarios import chart, failures, jobs, pods, scale, templates
 
-    return {"chart": [templates], "control": [chart, jobs, failures], "node": [pods]}[tier]
+    return {"chart": [templates], "control": [chart, jobs, failures, scale], "node": [pods]}[tier]
 
 
 def play_chart(scenes: list, programs: Path) -> list:

@@ -1,6 +1,7 @@
 """The operator as a process of this machine, as its Deployment would start it: its arguments, its service account, no more."""
 
 import os
+import re
 import signal
 import subprocess
 import urllib.request
@@ -52,6 +53,20 @@ class Operator:
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         series = self.metrics().items()
         return sum(value for key, value in series if key.partition("{")[0] == name and all(label in key for label in wanted))
+
+    def writes(self) -> float:
+        """The requests by which it has changed something, events included."""
+        return sum(self.total("proofjob_operator_apiserver_requests_total", verb=verb) for verb in ("create", "patch", "delete"))
+
+    def quantile(self, name: str, share: float) -> float:
+        """A quantile of a histogram over all its series: the upper bound of the bucket that it falls into."""
+        counts: dict[float, float] = {}
+        for key, value in self.metrics().items():
+            if key.startswith(f"{name}_bucket{{"):
+                bound = float(re.search(r'le="([^"]+)"', key)[1].replace("+Inf", "inf"))
+                counts[bound] = counts.get(bound, 0) + value
+        wanted = share * max(counts.values(), default=0)
+        return next((bound for bound, count in sorted(counts.items()) if count >= wanted), float("nan"))
 
     def memory(self) -> int:
         """Its resident memory in bytes."""

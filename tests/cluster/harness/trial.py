@@ -264,7 +264,7 @@ class Trial:
 def control(session: Session, kubelet: TestKubelet, scene: Scenario):
     """A namespace on the control plane alone: the chart without replicas, and a kubelet without orders."""
     trial = Trial(session, scene.name.replace(" ", "-").replace(",", "")[:40], kubelet)
-    kubelet.script = trial.fate
+    kubelet.script, kubelet.remembered = trial.fate, None
     try:
         trial.prepare()
         watched = {"replicas": 0, "watchNamespaces": [trial.namespace]}
