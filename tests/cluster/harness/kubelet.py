@@ -5,6 +5,7 @@ pod fares: by default its container's program runs, with the volumes' paths repl
 may instead end with an exit code, be killed for memory, be evicted, or wait. Needs no root, and no image.
 """
 
+import base64
 import dataclasses
 import re
 import signal
@@ -233,7 +234,7 @@ class Pod:
 
     def _command(self, scratch: Path, record: Path) -> tuple[list[str], dict[str, str]]:
         container = self.pod["spec"]["containers"][0]
-        environment = {entry["name"]: self._value(entry) for entry in container.get("env", [])}
+        environment = self._secrets(container) | {entry["name"]: self._value(entry) for entry in container.get("env", [])}
         folders = {EXAMPLES: str(tools.REPOSITORY / "examples"), RECORD: str(record)}
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
         for mount in container.get("volumeMounts", []):
@@ -246,6 +247,14 @@ class Pod:
             arguments.append(argument)
         # The pod's own environment, and a temporary folder that is its own too.
         return [str(self.kubelet.programs / "prover-worker"), *arguments], environment | {"TMPDIR": str(scratch)}
+
+    def _secrets(self, container: dict) -> dict[str, str]:
+        namespace = self.pod["metadata"]["namespace"]
+        found = {}
+        for source in container.get("envFrom", []):
+            secret = self.kubelet.api.get(f"/api/v1/namespaces/{namespace}/secrets/{source['secretRef']['name']}")
+            found |= {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+        return found
 
     def _value(self, entry: dict) -> str:
         if "value" in entry or "valueFrom" not in entry:

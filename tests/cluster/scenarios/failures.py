@@ -3,6 +3,7 @@
 import time
 
 from harness.processes import until
+from harness.s3 import ObjectStore
 from harness.scenario import scenario
 from harness.trial import STAGES
 
@@ -77,24 +78,25 @@ def api_server_restarted(trial):
     trial.check_proof("quickstart")
 
 
-@scenario(timeout=150, slow=True)
-def store_unreachable(trial):
-    """A store that is away for a while costs attempts, not the job."""
-    trial.operator().start()
-    proving = trial.hold("prove")
-    trial.submit(retries=6)
-    trial.wait("quickstart", kind="Executed")
-    aside = trial.store.with_name(f"{trial.store.name}.aside")
-    trial.store.rename(aside)
-    trial.store.write_text("a file where the store was: every access fails")
+@scenario(timeout=150)
+def object_store_away(trial):
+    """An object store, with credentials from a Secret, that is away for a while costs attempts, not the job."""
+    store = ObjectStore(trial.session.work / "s3").start()
     try:
+        secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "proofs"}, "data": store.credentials()}
+        trial.api.create(f"/api/v1/namespaces/{trial.namespace}/secrets", secret)
+        trial.operator().start()
+        proving = trial.hold("prove")
+        trial.submit(retries=6, store={"url": store.url, "secretRef": {"name": "proofs"}})
+        trial.wait("quickstart", kind="Executed")
+        store.kill()
         proving.set()
-        until(30, "a failed attempt", lambda: any(_failed(pod) for pod in trial.pods("quickstart", "prove")))
+        until(60, "a failed attempt", lambda: any(_failed(pod) for pod in trial.pods("quickstart", "prove")))
+        store.start()
+        proof = trial.wait("quickstart", seconds=100)["proof"]
+        assert store.read(proof["digest"]) == (trial.session.reference / "proof.bin").read_bytes()
     finally:
-        trial.store.unlink()
-        aside.rename(trial.store)
-    trial.wait("quickstart", seconds=100)
-    trial.check_proof("quickstart")
+        store.kill()
 
 
 @scenario(timeout=180, slow=True)
