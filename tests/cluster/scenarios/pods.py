@@ -1,7 +1,11 @@
 """The same jobs in real pods, from `helm install` on: kubelet, containerd and runc, on a node of this machine."""
 
+import json
+import time
+
 from harness import host
 from harness.processes import until
+from harness.prometheus import Prometheus
 from harness.scenario import scenario
 from harness.trial import CHART, STAGES
 
@@ -109,3 +113,28 @@ def _operator_pods(trial) -> list[dict]:
     selector = "labelSelector=app.kubernetes.io/name=proofmill-operator"
     found = trial.api.items(f"/api/v1/namespaces/{trial.namespace}/pods?{selector}")
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+@scenario(timeout=180)
+def observed(trial):
+    """Every query of every dashboard returns data from a Prometheus that scraped a run, and no alert fires in it."""
+    trial.install()
+    prometheus = Prometheus(trial.cluster, trial.namespace, CHART / "files/rules.yaml")
+    trial.submit("first")
+    trial.submit("refused", model={"source": "digits/no-such-model.onnx"})
+    trial.wait("first", seconds=90)
+    trial.wait_failed("refused", seconds=60)
+    trial.submit("second", input={"url": "digits/digit-1-2.png"})
+    trial.wait("second", seconds=90)
+    boards = [json.loads(path.read_text()) for path in sorted((CHART / "files/dashboards").glob("*.json"))]
+    queries = [(board["title"], panel["title"], target["expr"]) for board in boards for panel in board["panels"] for target in panel["targets"]]
+    time.sleep(5)  # A rate takes two samples.
+    silent = [query for query in queries if not any(_is_number(series) for series in prometheus.query_of_panel(query[2]))]
+    print(f"{len(queries) - len(silent)} of {len(queries)} queries return data")
+    assert not silent, "\n".join(map(str, silent))
+    firing = prometheus.query('ALERTS{alertstate="firing"}')
+    assert not firing, firing
+
+
+def _is_number(series: dict) -> bool:
+    return series["value"][1] != "NaN"
