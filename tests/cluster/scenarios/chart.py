@@ -123,6 +123,37 @@ def definitions_stay(trial):
     assert trial.job("kept")
 
 
+@scenario(timeout=90)
+def resources_of_others(trial):
+    """What the chart and the examples make for the Prometheus operator and for Kueue fits the definitions of both, to the field."""
+    kinds = {"servicemonitors", "podmonitors", "prometheusrules"}
+    for kind in sorted(kinds):
+        path = tools.monitoring_definitions() / f"monitoring.coreos.com_{kind}.yaml"
+        trial.cluster.kubectl("apply", "--server-side", "-f", path)
+        _wait_for_definition(trial, f"{kind}.monitoring.coreos.com")
+    for monitor in ("ServiceMonitor", "PodMonitor"):
+        values = trial.values(metrics={"monitor": monitor}, prometheusRule={"enabled": True}, dashboards={"enabled": True})
+        rendered = trial.helm("template", "proofmill", CHART, "--skip-tests", values=values)
+        validate = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"]
+        done = trial.cluster.kubectl("-n", trial.namespace, *validate, text=rendered)
+        assert f"{monitor.lower()}.monitoring.coreos.com/proofmill-operator created" in done.stdout, done.stdout
+        assert "prometheusrule.monitoring.coreos.com/proofmill created" in done.stdout, done.stdout
+    for path in sorted(tools.kueue_definitions().glob("*.yaml")):
+        trial.cluster.kubectl("apply", "--server-side", "-f", path)
+    for kind in ("resourceflavors", "clusterqueues", "localqueues"):
+        _wait_for_definition(trial, f"{kind}.kueue.x-k8s.io")
+    example = tools.REPOSITORY / "examples/kueue.yaml"
+    trial.cluster.kubectl("-n", trial.namespace, "apply", "--dry-run=server", "--validate=strict", "-f", example)
+
+
+def _wait_for_definition(trial, name: str) -> None:
+    def established() -> bool:
+        conditions = trial.api.get(f"{DEFINITIONS}/{name}")["status"]["conditions"]
+        return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)
+
+    until(20, name, established)
+
+
 def _forbidden(api, method: str, path: str, body: dict | None = None) -> bool:
     headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else None
     try:
