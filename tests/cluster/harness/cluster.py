@@ -5,6 +5,7 @@ pending unless somebody plays the node. A node needs root, and lives in namespac
 """
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -39,7 +40,7 @@ class Cluster:
         """The API server's URL on this machine."""
         return f"https://127.0.0.1:{self.port}"
 
-    @property
+    @functools.cached_property
     def api(self) -> Api:
         """The API server, asked as the administrator."""
         return self.api_as()

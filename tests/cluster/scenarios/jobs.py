@@ -1,5 +1,6 @@
 """How a job goes from its manifest to its proof, or to a reason why there is none. On the control plane alone."""
 
+from harness import kueue
 from harness.kubelet import Fate
 from harness.processes import until
 from harness.scenario import scenario
@@ -235,6 +236,31 @@ def two_jobs_of_one_model(trial):
         assert not trial.pods(name, "setup")
     trial.check_proof("seven")
     trial.check_accepted("two")
+
+
+@scenario(timeout=300, slow=True)
+def queued_by_kueue(trial):
+    """Kueue starts a job's stages when there is quota, so many pods at a time as fit; a second job waits its turn."""
+    kueue.start(trial.cluster)
+    try:
+        until(60, "a queue", lambda: kueue.make_queue(trial.cluster, trial.namespace, "provers", "4Gi") is None)
+        trial.operator().start()
+        proving = trial.hold("prove")
+        trial.submit("first", queueName="provers")
+        trial.wait("first", kind="Executed")
+        until(30, "pods that prove", lambda: len(trial.pods("first", "prove")) == 4)
+        # The four subgraphs take all of the quota.
+        trial.submit("second", queueName="provers", input={"url": "digits/digit-1-2.png"})
+        until(30, "a child of the second job", lambda: trial.children("second"))
+        assert not trial.pods("second"), trial.pods("second")
+        assert trial.children("second")[0]["spec"]["suspend"] is True
+        proving.set()
+        trial.wait("first")
+        trial.wait("second")
+        trial.check_proof("first")
+        trial.check_accepted("second")
+    finally:
+        kueue.stop(trial.cluster)
 
 
 def _active(trial, name: str) -> list[dict]:
