@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--programs", type=Path, default=tools.REPOSITORY / "target/release")
     parser.add_argument("words", nargs="*")
     arguments = parser.parse_args()
-    left_out, failed = [], []
+    outcome = scenario.Outcome()
     for tier in arguments.tier or TIERS:
         scenes = [scene for module in modules(tier) for scene in scenario.of(module)]
         chosen = [scene for scene in scenes if " ".join(arguments.words) in scene.name]
@@ -44,18 +44,18 @@ def main() -> int:
             continue
         played = [scene for scene in chosen if arguments.slow or arguments.words or not scene.slow]
         if slow := [scene.name for scene in chosen if scene not in played]:
-            left_out.append(f"{tier}: {', '.join(slow)}: take minutes, --slow plays them")
+            outcome.left_out.append(f"{tier}: {', '.join(slow)}: take minutes, --slow plays them")
         if not played:
             continue
         try:
-            failed += PLAYERS[tier](played, arguments.programs.resolve())
+            PLAYERS[tier](played, arguments.programs.resolve(), outcome)
         except tools.Missing as missing:
-            left_out.append(f"{tier}: {len(played)} scenarios: {missing}")
-    for line in left_out:
+            outcome.left_out.append(f"{tier}: {len(played)} scenarios: {missing}")
+    for line in outcome.left_out:
         print(f"left out: {line}")
-    for scene in failed:
+    for scene in outcome.failed:
         print(f"FAILED: {scene.name}: {scene.property}")
-    return 1 if failed else 0
+    return 1 if outcome.failed else 0
 
 
 def modules(tier: str) -> list:
@@ -65,12 +65,14 @@ def modules(tier: str) -> list:
     return {"chart": [templates], "control": [chart, jobs, failures, scale], "node": [pods]}[tier]
 
 
-def play_chart(scenes: list, programs: Path) -> list:
+def play_chart(scenes: list, programs: Path, outcome: scenario.Outcome) -> None:
     """Needs no cluster."""
-    return scenario.play(scenes, lambda scene: trial.alone())
+    for program in (tools.helm, tools.kubernetes):
+        program()
+    scenario.play(scenes, lambda scene: trial.alone(), outcome)
 
 
-def play_control(scenes: list, programs: Path) -> list:
+def play_control(scenes: list, programs: Path, outcome: scenario.Outcome) -> None:
     """A control plane for all scenarios, a namespace for each."""
     with session("control", programs) as shared:
         for path in sorted((tools.REPOSITORY / "crds").glob("*.yaml")):
@@ -78,18 +80,18 @@ def play_control(scenes: list, programs: Path) -> list:
         kubelet = TestKubelet(shared.cluster.api, programs)
         kubelet.add_node("node-0", gpus=8)
         try:
-            return scenario.play(scenes, functools.partial(trial.control, shared, kubelet))
+            scenario.play(scenes, functools.partial(trial.control, shared, kubelet), outcome)
         finally:
             kubelet.stop()
 
 
-def play_node(scenes: list, programs: Path) -> list:
+def play_node(scenes: list, programs: Path, outcome: scenario.Outcome) -> None:
     """A cluster with a node, and the images of the programs."""
     with session("node", programs) as shared:
         trial.load_images(shared)
         for path in sorted((tools.REPOSITORY / "crds").glob("*.yaml")):
             shared.cluster.kubectl("apply", "-f", path)
-        return scenario.play(scenes, functools.partial(trial.node, shared))
+        scenario.play(scenes, functools.partial(trial.node, shared), outcome)
 
 
 PLAYERS = {"chart": play_chart, "control": play_control, "node": play_node}

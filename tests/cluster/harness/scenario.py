@@ -8,6 +8,8 @@ import time
 import traceback
 from collections.abc import Callable
 
+from . import tools
+
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
@@ -34,9 +36,16 @@ def of(module) -> list[Scenario]:
     return [value for value in vars(module).values() if isinstance(value, Scenario)]
 
 
-def play(scenarios: list[Scenario], trial: Callable) -> list[Scenario]:
-    """Plays scenarios one after the other, each in a context of its own made by `trial(scenario)`; returns those that failed."""
-    failed = []
+@dataclasses.dataclass
+class Outcome:
+    """What became of scenarios: those that failed, and those that this machine could not play, with the reason."""
+
+    failed: list[Scenario] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+
+
+def play(scenarios: list[Scenario], trial: Callable, outcome: Outcome) -> None:
+    """Plays scenarios one after the other, each in a context of its own made by `trial(scenario)`."""
     for scene in scenarios:
         start = time.monotonic()
         print(f"--- {scene.name}: {scene.property}", flush=True)
@@ -50,13 +59,15 @@ def play(scenarios: list[Scenario], trial: Callable) -> list[Scenario]:
                         given.describe()
                     raise
             verdict = "ok"
+        except tools.Missing as missing:
+            outcome.left_out.append(f"{scene.name}: {missing}")
+            verdict = "left out"
         except Exception:  # noqa: BLE001: a scenario may fail in any way, and the next one is played.
             traceback.print_exc()
-            failed.append(scene)
+            outcome.failed.append(scene)
             verdict = "FAILED"
         print(f"--- {scene.name}: {verdict}, {time.monotonic() - start:.1f} s", flush=True)
         sys.stderr.flush()
-    return failed
 
 
 @contextlib.contextmanager

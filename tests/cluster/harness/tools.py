@@ -133,7 +133,10 @@ def _built(name, command) -> Path:
         return folder
     go = _go()
     partial = CACHE / f"{name}.partial.{os.getpid()}"
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise Missing(f"{name} has to be built, and {error}; PROOFMILL_CACHE names another folder") from error
     environment = os.environ | {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
     print(f"building {name} with {go}; this is done once", file=sys.stderr, flush=True)
     try:

@@ -327,5 +327,4 @@ class Alone:
 @contextlib.contextmanager
 def alone():
     """A context for scenarios that need no cluster."""
-    tools.helm()
     yield Alone()

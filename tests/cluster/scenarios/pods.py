@@ -3,6 +3,8 @@
 import json
 import time
 
+import build
+
 from harness import host
 from harness.processes import until
 from harness.prometheus import Prometheus
@@ -25,6 +27,18 @@ def quickstart_in_pods(trial):
     for pod in trial.pods("quickstart"):
         mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
         assert not any("serviceaccount" in mount for mount in mounts), mounts
+
+
+@scenario(timeout=60)
+def images_are_reproducible(trial):
+    """The same programs give the same image, byte for byte, and it holds no shell."""
+    made = []
+    for number in range(2):
+        folder = trial.session.work / f"image-{number}"
+        folder.mkdir()
+        made.append(build.build("proofmill-worker", trial.session.programs, folder, "localhost/proofmill-worker:test").read_bytes())
+    assert made[0] == made[1]
+    assert b"bin/sh\0" not in made[0]
 
 
 @scenario(timeout=120)
