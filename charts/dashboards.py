@@ -45,7 +45,15 @@ def board(name: str, title: str, description: str, panels: list[dict], namespace
         query = {"query": "label_values(proofjob_current, namespace)", "refId": "namespace"}
         choice = {"includeAll": True, "multi": True, "allValue": ".*", "current": {"text": "All", "value": "$__all"}}
         variables.append(
-            {"name": "namespace", "label": "Namespace", "type": "query", "datasource": DATASOURCE, "query": query, "refresh": 2, **choice}
+            {
+                "name": "namespace",
+                "label": "Namespace",
+                "type": "query",
+                "datasource": DATASOURCE,
+                "query": query,
+                "refresh": 2,
+                **choice,
+            }
         )
     for number, made in enumerate(panels):
         made["id"] = number + 1
@@ -69,21 +77,38 @@ def fleet() -> dict:
     finished = f"proofjob_finished_total{JOBS}"
     won = 'proofjob_finished_total{namespace=~"$namespace", result="succeeded"}'
     panels = [
-        panel("Jobs", "Unfinished and finished jobs that exist now, by phase.", "short", (f"sum by (phase) (proofjob_current{JOBS})", "{{phase}}")),
         panel(
-            "Finished", "Jobs that ended, per minute.", "short",
+            "Jobs",
+            "Unfinished and finished jobs that exist now, by phase.",
+            "short",
+            (f"sum by (phase) (proofjob_current{JOBS})", "{{phase}}"),
+        ),
+        panel(
+            "Finished",
+            "Jobs that ended, per minute.",
+            "short",
             (f"60 * sum by (result) (rate({finished}[$__rate_interval]))", "{{result}}"),
         ),
         panel(
-            "Succeeded", "Share of the jobs ended in the time shown that have a proof.", "percentunit",
-            (f"sum(increase({won}[$__range])) / sum(increase({finished}[$__range]))", "succeeded"), kind="stat",
+            "Succeeded",
+            "Share of the jobs ended in the time shown that have a proof.",
+            "percentunit",
+            (f"sum(increase({won}[$__range])) / sum(increase({finished}[$__range]))", "succeeded"),
+            kind="stat",
         ),
         panel("From start to end", "Duration of jobs.", "s", *quantiles("proofjob_duration_seconds")),
         panel(
-            "Oldest unfinished", "Age of the oldest job that waits for a stage.", "s",
+            "Oldest unfinished",
+            "Age of the oldest job that waits for a stage.",
+            "s",
             (f"max by (stage) (proofjob_oldest_unfinished_seconds{JOBS})", "{{stage}}"),
         ),
-        panel("Subgraphs", "Subgraphs of unfinished jobs, by state.", "short", ("sum by (state) (proofjob_subgraphs_current)", "{{state}}")),
+        panel(
+            "Subgraphs",
+            "Subgraphs of unfinished jobs, by state.",
+            "short",
+            ("sum by (state) (proofjob_subgraphs_current)", "{{state}}"),
+        ),
     ]
     return board("fleet", "Fleet", "All jobs: how many, how long, how well.", panels, namespaces=True)
 
@@ -92,12 +117,25 @@ def job() -> dict:
     """Where does a job's time go?"""
     attempts = "rate(proofjob_subgraph_attempts_total[$__rate_interval])"
     panels = [
-        panel("Stages", "Duration of stages.", "s", *quantiles("proofjob_stage_duration_seconds", "stage", "{{stage}}")),
-        panel("Proving a subgraph", "Wall time of a worker, as it reports it.", "s", *quantiles("proofjob_subgraph_prove_seconds", "class", "class {{class}}")),
-        panel("Aggregating", "Wall time of aggregate, as it reports it.", "s", *quantiles("proofjob_aggregate_seconds")),
-        panel("Waiting for a pod", "From a stage's Job to its first pod.", "s", *quantiles("proofjob_pod_start_seconds")),
         panel(
-            "Attempts", "Attempts at subgraphs, per minute, by what came of them.", "short",
+            "Stages", "Duration of stages.", "s", *quantiles("proofjob_stage_duration_seconds", "stage", "{{stage}}")
+        ),
+        panel(
+            "Proving a subgraph",
+            "Wall time of a worker, as it reports it.",
+            "s",
+            *quantiles("proofjob_subgraph_prove_seconds", "class", "class {{class}}"),
+        ),
+        panel(
+            "Aggregating", "Wall time of aggregate, as it reports it.", "s", *quantiles("proofjob_aggregate_seconds")
+        ),
+        panel(
+            "Waiting for a pod", "From a stage's Job to its first pod.", "s", *quantiles("proofjob_pod_start_seconds")
+        ),
+        panel(
+            "Attempts",
+            "Attempts at subgraphs, per minute, by what came of them.",
+            "short",
             (f"60 * sum by (result, reason) ({attempts})", "{{result}} {{reason}}"),
         ),
         panel("Size of a proof", "Bytes of finished proofs.", "bytes", *quantiles("proofjob_proof_bytes")),
@@ -111,31 +149,67 @@ def operator() -> dict:
     requests = f"{prefix}_apiserver_requests_total"
     panels = [
         panel("Leader", "Which replica works.", "short", (f"max by (pod) ({prefix}_leader)", "{{pod}}")),
-        panel("Reconciles", "Per second, by outcome.", "ops", (f"sum by (controller, result) (rate({prefix}_reconciles_total[$__rate_interval]))", "{{controller}} {{result}}")),
         panel(
-            "Errors", "Reconciles that failed, per second, by error.", "ops",
+            "Reconciles",
+            "Per second, by outcome.",
+            "ops",
+            (
+                f"sum by (controller, result) (rate({prefix}_reconciles_total[$__rate_interval]))",
+                "{{controller}} {{result}}",
+            ),
+        ),
+        panel(
+            "Errors",
+            "Reconciles that failed, per second, by error.",
+            "ops",
             (f"sum by (error) (rate({prefix}_reconcile_errors_total[$__rate_interval])) or vector(0)", "{{error}}"),
         ),
         panel("Reconcile", "Duration of a reconcile.", "s", *quantiles(f"{prefix}_reconcile_duration_seconds")),
-        panel("Waiting", "From an event to the start of its reconcile.", "s", *quantiles(f"{prefix}_reconcile_queue_seconds")),
+        panel(
+            "Waiting",
+            "From an event to the start of its reconcile.",
+            "s",
+            *quantiles(f"{prefix}_reconcile_queue_seconds"),
+        ),
         panel("In flight", "Reconciles under way.", "short", (f"sum({prefix}_reconcile_inflight)", "in flight")),
         panel(
-            "API requests", "Per second, by verb and resource.", "reqps",
+            "API requests",
+            "Per second, by verb and resource.",
+            "reqps",
             (f"sum by (verb, resource) (rate({requests}[$__rate_interval]))", "{{verb}} {{resource}}"),
         ),
         panel(
-            "API errors", "Share of requests that the API server refused or did not answer.", "percentunit",
-            (f'(sum(rate({requests}{{code!~"2..|404|409"}}[$__rate_interval])) or vector(0)) / sum(rate({requests}[$__rate_interval]))', "errors"),
+            "API errors",
+            "Share of requests that the API server refused or did not answer.",
+            "percentunit",
+            (
+                f'(sum(rate({requests}{{code!~"2..|404|409"}}[$__rate_interval])) or vector(0)) / sum(rate({requests}[$__rate_interval]))',
+                "errors",
+            ),
         ),
         panel("API latency", "Duration of a request.", "s", *quantiles(f"{prefix}_apiserver_request_duration_seconds")),
         panel(
-            "Watch", "Events from the API server, per second, by kind.", "ops",
+            "Watch",
+            "Events from the API server, per second, by kind.",
+            "ops",
             (f"sum by (kind) (rate({prefix}_watch_events_total[$__rate_interval]))", "{{kind}}"),
         ),
-        panel("Memory", "Resident memory of a replica.", "bytes", ('process_resident_memory_bytes{job=~".*proofmill.*"}', "{{pod}}")),
-        panel("Processor", "Cores in use by a replica.", "short", ('rate(process_cpu_seconds_total{job=~".*proofmill.*"}[$__rate_interval])', "{{pod}}")),
+        panel(
+            "Memory",
+            "Resident memory of a replica.",
+            "bytes",
+            ('process_resident_memory_bytes{job=~".*proofmill.*"}', "{{pod}}"),
+        ),
+        panel(
+            "Processor",
+            "Cores in use by a replica.",
+            "short",
+            ('rate(process_cpu_seconds_total{job=~".*proofmill.*"}[$__rate_interval])', "{{pod}}"),
+        ),
     ]
-    return board("operator", "Operator", "The operator: traffic, errors, latency, saturation.", panels, namespaces=False)
+    return board(
+        "operator", "Operator", "The operator: traffic, errors, latency, saturation.", panels, namespaces=False
+    )
 
 
 def main() -> None:

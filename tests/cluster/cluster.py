@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Brings a real Kubernetes up on this machine, for tests, and takes it down: no registry, no daemon, no systemd.
 
-    tests/cluster/cluster.py up control       the control plane alone, on 127.0.0.1; needs no root
-    tests/cluster/cluster.py up node          and a node that runs pods, in namespaces of its own; needs root
-    tests/cluster/cluster.py down             ends exactly what `up` started
-    tests/cluster/cluster.py kubectl ARGS..   the cluster's administrator
-    tests/cluster/cluster.py load IMAGE.tar   imports an OCI archive into the node
-    tests/cluster/cluster.py inside CMD..     runs a program in the node's namespaces
-    tests/cluster/cluster.py logs             the end of every log
+tests/cluster/cluster.py up control       the control plane alone, on 127.0.0.1; needs no root
+tests/cluster/cluster.py up node          and a node that runs pods, in namespaces of its own; needs root
+tests/cluster/cluster.py down             ends exactly what `up` started
+tests/cluster/cluster.py kubectl ARGS..   the cluster's administrator
+tests/cluster/cluster.py load IMAGE.tar   imports an OCI archive into the node
+tests/cluster/cluster.py inside CMD..     runs a program in the node's namespaces
+tests/cluster/cluster.py logs             the end of every log
 """
 
 import argparse
@@ -53,7 +53,9 @@ def main() -> int:
         cluster.show_logs(folder, lines=40)
     elif arguments.command == "kubectl":
         kubectl = str(tools.kubernetes() / "kubectl")
-        os.execve(kubectl, [kubectl, *arguments.arguments], os.environ | {"KUBECONFIG": str(cluster.find(folder).kubeconfig)})
+        os.execve(
+            kubectl, [kubectl, *arguments.arguments], os.environ | {"KUBECONFIG": str(cluster.find(folder).kubeconfig)}
+        )
     elif arguments.command == "load":
         cluster.find(folder).load(arguments.archive)
     else:

@@ -24,7 +24,9 @@ class ApiError(Exception):
 class Api:
     """An API server on 127.0.0.1, asked by the holder of a certificate, who may impersonate somebody."""
 
-    def __init__(self, port: int, authority: Path, certificate: tuple[Path, Path], impersonate: dict[str, str] | None = None):
+    def __init__(
+        self, port: int, authority: Path, certificate: tuple[Path, Path], impersonate: dict[str, str] | None = None
+    ):
         self.port = port
         self.headers = impersonate or {}
         self.tls = ssl.create_default_context(cafile=str(authority))
@@ -82,7 +84,9 @@ class Api:
                     raise
         value = json.loads(text) if response.headers.get("Content-Type", "").startswith("application/json") else text
         if response.status >= 300:
-            raise ApiError(response.status, method, path, value.get("message", text) if isinstance(value, dict) else text)
+            raise ApiError(
+                response.status, method, path, value.get("message", text) if isinstance(value, dict) else text
+            )
         return value
 
     def watch(self, path: str, version: str):

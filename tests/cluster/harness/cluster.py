@@ -75,7 +75,9 @@ class Cluster:
     def relay(self, name: str, address: str, target: int) -> int:
         """Opens a port on 127.0.0.1 that leads to an address inside the node's namespaces."""
         port = free_port()
-        processes.start(self.folder, name, sys.executable, relay.__file__, node.init(self.folder), port, address, target)
+        processes.start(
+            self.folder, name, sys.executable, relay.__file__, node.init(self.folder), port, address, target
+        )
         return port
 
     def restart_api_server(self, pause) -> None:
@@ -97,7 +99,9 @@ def up(folder: Path, kind: str) -> Cluster:
     tools.kubernetes()
     folder.mkdir(parents=True)
     cluster = Cluster(folder, kind, free_port(), free_port())
-    (folder / "cluster.json").write_text(json.dumps({"kind": kind, "port": cluster.port, "etcd_port": cluster.etcd_port}))
+    (folder / "cluster.json").write_text(
+        json.dumps({"kind": kind, "port": cluster.port, "etcd_port": cluster.etcd_port})
+    )
     pki.make(folder / "pki", node.NAME, node.ADDRESS, SERVICE_ADDRESS)
     pki.kubeconfig(cluster.kubeconfig, folder / "pki", "admin", cluster.server)
     try:
@@ -107,7 +111,14 @@ def up(folder: Path, kind: str) -> Cluster:
         else:
             node.start(folder)
             processes.start(
-                folder, "relay", sys.executable, relay.__file__, node.init(folder), cluster.port, node.ADDRESS, node.API_PORT
+                folder,
+                "relay",
+                sys.executable,
+                relay.__file__,
+                node.init(folder),
+                cluster.port,
+                node.ADDRESS,
+                node.API_PORT,
             )
         api = cluster.api
         processes.until(120, "the API server", api.ready)
@@ -192,7 +203,13 @@ def start_controllers(folder: Path, server: str, manager_port: int, scheduler_po
     for name in ("kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"):
         pki.kubeconfig(folder / f"{name}.kubeconfig", keys, name, server)
     # The default of 20 requests a second takes five seconds for the accounts of the controllers alone.
-    common = {"bind-address": "127.0.0.1", "leader-elect": "false", "profiling": "false", "kube-api-qps": 500, "kube-api-burst": 1000}
+    common = {
+        "bind-address": "127.0.0.1",
+        "leader-elect": "false",
+        "profiling": "false",
+        "kube-api-qps": 500,
+        "kube-api-burst": 1000,
+    }
     manager = {
         "kubeconfig": folder / "kube-controller-manager.kubeconfig",
         "secure-port": manager_port,

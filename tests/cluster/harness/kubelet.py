@@ -78,7 +78,10 @@ class TestKubelet:
         self.pods: dict[str, Pod] = {}
         self.room = threading.Semaphore(processes)
         self.stopped = threading.Event()
-        self.threads = [threading.Thread(target=self._watch, daemon=True), threading.Thread(target=self._beat, daemon=True)]
+        self.threads = [
+            threading.Thread(target=self._watch, daemon=True),
+            threading.Thread(target=self._beat, daemon=True),
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -202,7 +205,9 @@ class Pod:
             if error.code != 404:  # 404: it has been deleted by force meanwhile.
                 raise
         except OSError:
-            self.kubelet.pods.pop(self.pod["metadata"]["uid"], None)  # The API server is away: the next list finds it again.
+            self.kubelet.pods.pop(
+                self.pod["metadata"]["uid"], None
+            )  # The API server is away: the next list finds it again.
 
     def _run(self, fate: Fate) -> tuple[int, str]:
         if fate.wait is not None:
@@ -234,7 +239,9 @@ class Pod:
 
     def _command(self, scratch: Path, record: Path) -> tuple[list[str], dict[str, str]]:
         container = self.pod["spec"]["containers"][0]
-        environment = self._secrets(container) | {entry["name"]: self._value(entry) for entry in container.get("env", [])}
+        environment = self._secrets(container) | {
+            entry["name"]: self._value(entry) for entry in container.get("env", [])
+        }
         folders = {EXAMPLES: str(tools.REPOSITORY / "examples"), RECORD: str(record)}
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
         for mount in container.get("volumeMounts", []):
@@ -283,9 +290,19 @@ class Pod:
         conditions = [{"type": "Ready", "status": str(running), "lastTransitionTime": _now()}]
         if evicted or (self.deleted and not running):
             reason = "TerminationByKubelet" if evicted else "DeletedByTest"
-            conditions.append({"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": _now()})
+            conditions.append(
+                {"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": _now()}
+            )
         name = self.pod["spec"]["containers"][0]["name"]
-        container = {"name": name, "ready": running, "started": running, "restartCount": 0, "image": "", "imageID": "", "state": state}
+        container = {
+            "name": name,
+            "ready": running,
+            "started": running,
+            "restartCount": 0,
+            "image": "",
+            "imageID": "",
+            "state": state,
+        }
         status = {"phase": phase, "conditions": conditions, "containerStatuses": [container]}
         if running:
             status["startTime"] = _now()

@@ -45,7 +45,10 @@ def stop(cluster: Cluster) -> None:
 
 def make_queue(cluster: Cluster, namespace: str, name: str, memory: str) -> None:
     """A queue of a namespace with a quota of memory."""
-    flavor = {"name": name, "resources": [{"name": "cpu", "nominalQuota": 100}, {"name": "memory", "nominalQuota": memory}]}
+    flavor = {
+        "name": name,
+        "resources": [{"name": "cpu", "nominalQuota": 100}, {"name": "memory", "nominalQuota": memory}],
+    }
     groups = [{"coveredResources": ["cpu", "memory"], "flavors": [flavor]}]
     _create(cluster, "resourceflavors", "ResourceFlavor", name, {})
     _create(cluster, "clusterqueues", "ClusterQueue", name, {"namespaceSelector": {}, "resourceGroups": groups})

@@ -89,7 +89,7 @@ def stop(folder: Path) -> None:
         return
     processes.kill(folder, "relay")
     processes.kill(folder, "namespaces")
-    for attempt in range(50):
+    for _ in range(50):
         left = [path for root in _cgroup_roots(folder) if root.exists() for path in [root, *root.rglob("*/")]]
         for path in sorted((path for path in left if path.is_dir()), key=lambda path: -len(path.parts)):
             try:
@@ -177,7 +177,7 @@ state = "{folder}/containerd/state"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        BinaryName = "{tools.debian('runc')}"
+        BinaryName = "{tools.debian("runc")}"
         SystemdCgroup = false
 """)
     (folder / "kubelet.yaml").write_text(f"""apiVersion: kubelet.config.k8s.io/v1beta1
@@ -213,7 +213,9 @@ def _run_inside(folder: Path) -> None:
     etcd_port = 2379
     server = f"https://{ADDRESS}:{API_PORT}"
     environment = os.environ | {"PATH": f"{tools.debian('runc').parent}:{tools.PATH}"}
-    processes.start(folder, "containerd", tools.debian("containerd"), "--config", folder / "containerd.toml", env=environment)
+    processes.start(
+        folder, "containerd", tools.debian("containerd"), "--config", folder / "containerd.toml", env=environment
+    )
     cluster.start_etcd(folder, etcd_port, peer_port=2380)
     cluster.start_api_server(folder, ADDRESS, API_PORT, ADDRESS, etcd_port)
     _make_cgroups(folder)

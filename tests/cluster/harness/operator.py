@@ -23,7 +23,11 @@ class Operator:
         pod = deployment["spec"]["template"]["spec"]
         self.arguments = [text for text in pod["containers"][0]["args"] if not text.startswith("--listen=")]
         account = f"/api/v1/namespaces/{namespace}/serviceaccounts/{pod['serviceAccountName']}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 7200},
+        }
         token = cluster.api.create(account, request)["status"]["token"]
         self.kubeconfig = cluster.folder / f"operator-{namespace}.kubeconfig"
         pki.token_kubeconfig(self.kubeconfig, cluster.folder / "pki", token, cluster.server)
@@ -52,11 +56,16 @@ class Operator:
         """The sum of a metric over all series with these labels."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         series = self.metrics().items()
-        return sum(value for key, value in series if key.partition("{")[0] == name and all(label in key for label in wanted))
+        return sum(
+            value for key, value in series if key.partition("{")[0] == name and all(label in key for label in wanted)
+        )
 
     def writes(self) -> float:
         """The requests by which it has changed something, events included."""
-        return sum(self.total("proofjob_operator_apiserver_requests_total", verb=verb) for verb in ("create", "patch", "delete"))
+        return sum(
+            self.total("proofjob_operator_apiserver_requests_total", verb=verb)
+            for verb in ("create", "patch", "delete")
+        )
 
     def quantile(self, name: str, share: float) -> float:
         """A quantile of a histogram over all its series: the upper bound of the bucket that it falls into."""
@@ -95,7 +104,9 @@ class Operator:
 
     def _read(self, path: str) -> str | None:
         if self.process.poll() is not None:
-            raise RuntimeError(f"the operator ended with code {self.process.returncode}; its log is {self.log}\n{self.tail()}")
+            raise RuntimeError(
+                f"the operator ended with code {self.process.returncode}; its log is {self.log}\n{self.tail()}"
+            )
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
                 return response.read().decode()

@@ -21,7 +21,12 @@ def make(folder: Path, node_name: str, node_address: str, service_address: str) 
     """Fills a folder with NAME.crt and NAME.key for every component, and the service accounts' key pair."""
     folder.mkdir(mode=0o700, parents=True)
     authority = ["-subj", "/CN=proofmill-test", "-days", "30", "-out", folder / "ca.crt"]
-    extensions = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
+    extensions = [
+        "-addext",
+        "basicConstraints=critical,CA:TRUE",
+        "-addext",
+        "keyUsage=critical,keyCertSign,digitalSignature",
+    ]
     _key(folder / "ca.key")
     _openssl("req", "-x509", "-new", "-key", folder / "ca.key", *authority, *extensions)
     api_server = [*SERVER_NAMES, f"IP:{service_address}", f"IP:{node_address}"]
@@ -60,7 +65,9 @@ def _write_kubeconfig(path: Path, folder: Path, server: str, user: str) -> None:
     )
 
 
-def _certificate(folder: Path, name: str, subject: str, usage: str = "clientAuth", names: list[str] | None = None) -> None:
+def _certificate(
+    folder: Path, name: str, subject: str, usage: str = "clientAuth", names: list[str] | None = None
+) -> None:
     key, request, certificate = (folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
     extensions = folder / f"{name}.ext"
     extensions.write_text(f"extendedKeyUsage={usage}\n" + (f"subjectAltName={','.join(names)}\n" if names else ""))

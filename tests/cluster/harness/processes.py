@@ -53,7 +53,7 @@ def until(seconds: float, what: str, condition, every: float = 0.1):
                 return value
         except AssertionError:
             raise
-        except Exception as caught:  # noqa: BLE001: whatever it is, it is shown when time is up.
+        except Exception as caught:
             error = caught
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds:g} s" + (f" ({error})" if error else "")) from error

@@ -26,7 +26,9 @@ def scenario(timeout: int, slow: bool = False):
     """Makes a function a scenario: its name with spaces, its docstring the property. Slow ones run with `--slow` only."""
 
     def make(function: Callable) -> Scenario:
-        return Scenario(function.__name__.replace("_", " "), " ".join(function.__doc__.split()), timeout, function, slow)
+        return Scenario(
+            function.__name__.replace("_", " "), " ".join(function.__doc__.split()), timeout, function, slow
+        )
 
     return make
 
@@ -34,6 +36,10 @@ def scenario(timeout: int, slow: bool = False):
 def of(module) -> list[Scenario]:
     """The scenarios of a module, in its order."""
     return [value for value in vars(module).values() if isinstance(value, Scenario)]
+
+
+class Late(BaseException):
+    """A scenario's time is up. Not an `Exception`: whoever waits for something catches those and goes on waiting."""
 
 
 @dataclasses.dataclass
@@ -62,7 +68,7 @@ def play(scenarios: list[Scenario], trial: Callable, outcome: Outcome) -> None:
         except tools.Missing as missing:
             outcome.left_out.append(f"{scene.name}: {missing}")
             verdict = "left out"
-        except Exception:  # noqa: BLE001: a scenario may fail in any way, and the next one is played.
+        except (Exception, Late):
             traceback.print_exc()
             outcome.failed.append(scene)
             verdict = "FAILED"
@@ -73,7 +79,7 @@ def play(scenarios: list[Scenario], trial: Callable, outcome: Outcome) -> None:
 @contextlib.contextmanager
 def _limit(seconds: int):
     def late(*_):
-        raise TimeoutError(f"not within {seconds} s")
+        raise Late(f"not within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)

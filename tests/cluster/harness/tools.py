@@ -93,7 +93,10 @@ def kueue_definitions() -> Path:
 
 def monitoring_definitions() -> Path:
     """The folder of the Prometheus operator's custom resource definitions."""
-    return _module("github.com/prometheus-operator/prometheus-operator", PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd"
+    return (
+        _module("github.com/prometheus-operator/prometheus-operator", PROMETHEUS_OPERATOR)
+        / "example/prometheus-operator-crd"
+    )
 
 
 def _module(name: str, version: str) -> Path:

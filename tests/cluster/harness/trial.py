@@ -37,7 +37,15 @@ class Session:
         """A folder with proof.bin and model.key of the quickstart, made on this machine without a cluster."""
         out = self.work / "reference"
         manifest = tools.REPOSITORY / "examples/quickstart.yaml"
-        command = [self.programs / "proofmill", "run", manifest, "--store", self.work / "reference-store", "--output", out]
+        command = [
+            self.programs / "proofmill",
+            "run",
+            manifest,
+            "--store",
+            self.work / "reference-store",
+            "--output",
+            out,
+        ]
         subprocess.run(command, check=True, capture_output=True)
         return out
 
@@ -118,7 +126,12 @@ class Trial:
 
     def values(self, **changes) -> dict:
         """The values of the chart for this namespace: the store's claim, and what a scenario changes."""
-        claim = {"storageClassName": "test", "accessModes": ["ReadWriteMany"], "volumeName": self.namespace, "size": "1Gi"}
+        claim = {
+            "storageClassName": "test",
+            "accessModes": ["ReadWriteMany"],
+            "volumeName": self.namespace,
+            "size": "1Gi",
+        }
         return {"store": {"claim": claim}, "crds": {"install": False}} | changes
 
     def helm(self, *arguments, values: dict | None = None) -> str:
@@ -312,7 +325,9 @@ class Alone:
         """What the chart renders."""
         text = self.helm("template", "proofmill", CHART, "--namespace", "proofmill", values=values).stdout
         # Python has no YAML; kubectl turns it into JSON, one object after the other, and asks no server.
-        read = self.run(tools.kubernetes() / "kubectl", "annotate", "--local", "-f", "-", "-o", "json", "read=", text=text).stdout
+        read = self.run(
+            tools.kubernetes() / "kubectl", "annotate", "--local", "-f", "-", "-o", "json", "read=", text=text
+        ).stdout
         objects, decoder = [], json.JSONDecoder()
         while read:
             made, end = decoder.raw_decode(read)

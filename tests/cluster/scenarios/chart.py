@@ -57,7 +57,9 @@ def rights_of_the_operator(trial):
     ]
     api = trial.cluster.api_as(user)
     wrong = [f"{method} {path} is refused" for method, path, body in allowed if _forbidden(api, method, path, body)]
-    wrong += [f"{method} {path} is allowed" for method, path, body in refused if not _forbidden(api, method, path, body)]
+    wrong += [
+        f"{method} {path} is allowed" for method, path, body in refused if not _forbidden(api, method, path, body)
+    ]
     assert not wrong, wrong
 
 
@@ -71,7 +73,9 @@ def rights_without_namespaces(trial):
     assert not _forbidden(api, "GET", PODS.format("default"))
     assert _forbidden(api, "GET", "/api/v1/secrets")
     assert _forbidden(api, "GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/proofmill-operator")
-    assert _forbidden(api, "POST", PODS.format("default"), {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}})
+    assert _forbidden(
+        api, "POST", PODS.format("default"), {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}}
+    )
 
 
 @scenario(timeout=60)
@@ -132,7 +136,9 @@ def resources_of_others(trial):
         trial.cluster.kubectl("apply", "--server-side", "-f", path)
         _wait_for_definition(trial, f"{kind}.monitoring.coreos.com")
     for monitor in ("ServiceMonitor", "PodMonitor"):
-        values = trial.values(metrics={"monitor": monitor}, prometheusRule={"enabled": True}, dashboards={"enabled": True})
+        values = trial.values(
+            metrics={"monitor": monitor}, prometheusRule={"enabled": True}, dashboards={"enabled": True}
+        )
         rendered = trial.helm("template", "proofmill", CHART, "--skip-tests", values=values)
         validate = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"]
         done = trial.cluster.kubectl("-n", trial.namespace, *validate, text=rendered)

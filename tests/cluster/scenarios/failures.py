@@ -44,7 +44,9 @@ def operator_killed_again_and_again(trial):
 def two_operators(trial):
     """One of two leads; when it is told to stop the other takes over at once, and when it is killed, after the lease."""
     first, second = trial.operator("a").start(), trial.operator("b").start()
-    until(20, "a leader", lambda: first.total("proofjob_operator_leader") + second.total("proofjob_operator_leader") == 1)
+    until(
+        20, "a leader", lambda: first.total("proofjob_operator_leader") + second.total("proofjob_operator_leader") == 1
+    )
     leader, standby = (first, second) if first.total("proofjob_operator_leader") == 1 else (second, first)
     proving = trial.hold("prove")
     trial.submit()
@@ -122,7 +124,9 @@ def drained(trial):
     trial.operator().start()
     proving = trial.hold("prove")
     trial.submit(retries=0)
-    pods = until(30, "pods that prove", lambda: len(trial.pods("quickstart", "prove")) == 4 and trial.pods("quickstart", "prove"))
+    pods = until(
+        30, "pods that prove", lambda: len(trial.pods("quickstart", "prove")) == 4 and trial.pods("quickstart", "prove")
+    )
     for pod in pods[:2]:
         metadata = {"name": pod["metadata"]["name"], "namespace": trial.namespace}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}

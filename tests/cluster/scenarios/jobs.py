@@ -86,7 +86,10 @@ def out_of_memory(trial):
     trial.let("prove", Fate(out_of_memory=True), times=1, subgraph=3)
     trial.submit(retries=0, stages={"prove": {"memoryClasses": ["64Mi", "512Mi"]}})
     trial.wait("quickstart")
-    used = [(pod["metadata"]["labels"]["proofmill.dev/class"], _memory_limit(pod)) for pod in trial.pods("quickstart", "prove")]
+    used = [
+        (pod["metadata"]["labels"]["proofmill.dev/class"], _memory_limit(pod))
+        for pod in trial.pods("quickstart", "prove")
+    ]
     assert sorted(used) == [("0", "64Mi")] * 4 + [("1", "512Mi")], used
     trial.check_proof("quickstart")
 
@@ -157,7 +160,11 @@ def corrupted_artifact(trial):
         for path in proofs[:1]:
             path.write_bytes(b"not a proof")
 
-    trial.let("prove", Fate(before=lambda: earlier.update(path.name for path in (trial.store / "artifacts").iterdir())), times=1)
+    trial.let(
+        "prove",
+        Fate(before=lambda: earlier.update(path.name for path in (trial.store / "artifacts").iterdir())),
+        times=1,
+    )
     trial.let("aggregate", Fate(before=corrupt), times=1)
     trial.submit(parallelism=1)
     trial.wait("quickstart")
@@ -203,8 +210,7 @@ def deleted_in_every_stage(trial):
         trial.submit(stage)
         until(30, f"a pod of {stage}", lambda stage=stage: trial.pods(stage, stage))
         trial.delete(stage)
-        left = lambda stage=stage: trial.job(stage) or trial.children(stage) or trial.pods(stage)  # noqa: E731
-        until(30, f"the end of all that belongs to {stage}", lambda: not left())
+        until(30, f"the end of all that belongs to {stage}", lambda stage=stage: not _what_is_left(trial, stage))
         held.set()
 
 
@@ -214,8 +220,7 @@ def time_to_live(trial):
     trial.operator().start()
     trial.submit(ttlSecondsAfterFinished=4)
     proof = trial.wait("quickstart")["proof"]
-    ended = until(20, "the job's end", lambda: trial.job("quickstart") is None or None)
-    assert ended
+    until(20, "the job's end", lambda: trial.job("quickstart") is None)
     assert trial.artifact(proof["digest"]).exists()
     until(20, "the end of its children", lambda: not trial.children("quickstart"))
 
@@ -261,6 +266,11 @@ def queued_by_kueue(trial):
         trial.check_accepted("second")
     finally:
         kueue.stop(trial.cluster)
+
+
+def _what_is_left(trial, name: str) -> list:
+    job = trial.job(name)
+    return ([job] if job else []) + trial.children(name) + trial.pods(name)
 
 
 def _active(trial, name: str) -> list[dict]:

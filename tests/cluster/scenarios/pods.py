@@ -22,7 +22,9 @@ def quickstart_in_pods(trial):
     answered = [status for status in seen if "result" in status and "proof" not in status]
     assert answered, "the result and the proof came at the same time"
     assert answered[0]["result"]["outputs"][0]["class"] == 7
-    trial.cluster.kubectl("-n", trial.namespace, "wait", "proofjob/quickstart", "--for=condition=Succeeded", "--timeout=10s")
+    trial.cluster.kubectl(
+        "-n", trial.namespace, "wait", "proofjob/quickstart", "--for=condition=Succeeded", "--timeout=10s"
+    )
     trial.check_proof("quickstart")
     for pod in trial.pods("quickstart"):
         mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
@@ -36,7 +38,11 @@ def images_are_reproducible(trial):
     for number in range(2):
         folder = trial.session.work / f"image-{number}"
         folder.mkdir()
-        made.append(build.build("proofmill-worker", trial.session.programs, folder, "localhost/proofmill-worker:test").read_bytes())
+        made.append(
+            build.build(
+                "proofmill-worker", trial.session.programs, folder, "localhost/proofmill-worker:test"
+            ).read_bytes()
+        )
     assert made[0] == made[1]
     assert b"bin/sh\0" not in made[0]
 
@@ -53,7 +59,9 @@ def worker_killed_in_its_pod(trial):
     """A worker's process that the kernel ends is replaced by another pod; the job ends in the same proof."""
     trial.install()
     trial.submit()
-    killed = until(60, "a worker that proves", lambda: [pod for pod in trial.pods("quickstart", "prove") if host.kill(pod)], 0.02)
+    killed = until(
+        60, "a worker that proves", lambda: [pod for pod in trial.pods("quickstart", "prove") if host.kill(pod)], 0.02
+    )
     trial.wait("quickstart", seconds=80)
     failed = [pod["metadata"]["uid"] for pod in trial.pods("quickstart", "prove") if pod["status"]["phase"] == "Failed"]
     assert killed[0]["metadata"]["uid"] in failed
@@ -66,7 +74,9 @@ def out_of_memory_in_its_pod(trial):
     trial.install()
     trial.submit(retries=0, stages={"execute": {"memoryClasses": ["6Mi", "512Mi"]}})
     trial.wait("quickstart", seconds=100)
-    ended = [pod["status"]["containerStatuses"][0]["state"]["terminated"] for pod in trial.pods("quickstart", "execute")]
+    ended = [
+        pod["status"]["containerStatuses"][0]["state"]["terminated"] for pod in trial.pods("quickstart", "execute")
+    ]
     assert sorted(state["reason"] for state in ended) == ["Completed", "OOMKilled"], ended
 
 
@@ -141,9 +151,16 @@ def observed(trial):
     trial.submit("second", input={"url": "digits/digit-1-2.png"})
     trial.wait("second", seconds=90)
     boards = [json.loads(path.read_text()) for path in sorted((CHART / "files/dashboards").glob("*.json"))]
-    queries = [(board["title"], panel["title"], target["expr"]) for board in boards for panel in board["panels"] for target in panel["targets"]]
+    queries = [
+        (board["title"], panel["title"], target["expr"])
+        for board in boards
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
     time.sleep(5)  # A rate takes two samples.
-    silent = [query for query in queries if not any(_is_number(series) for series in prometheus.query_of_panel(query[2]))]
+    silent = [
+        query for query in queries if not any(_is_number(series) for series in prometheus.query_of_panel(query[2]))
+    ]
     print(f"{len(queries) - len(silent)} of {len(queries)} queries return data")
     assert not silent, "\n".join(map(str, silent))
     firing = prometheus.query('ALERTS{alertstate="firing"}')

@@ -53,7 +53,7 @@ REFUSED = [
 @scenario(timeout=60)
 def lint(alone):
     """helm lint finds nothing, with any set of values."""
-    for name, values in USERS.items():
+    for values in USERS.values():
         alone.helm("lint", "--strict", "--quiet", CHART, values=values)
 
 
@@ -89,7 +89,10 @@ def names_with_namespaces(alone):
     roles = [made for made in spread if made["kind"] == "ClusterRole"]
     assert all("operator" not in role["metadata"]["name"] for role in roles), roles
     assert {made["metadata"]["namespace"] for made in spread if made["kind"] == "RoleBinding"} >= {"a", "b"}
-    assert {made["metadata"]["namespace"] for made in spread if made["metadata"]["name"] == "proofmill-worker"} == {"a", "b"}
+    assert {made["metadata"]["namespace"] for made in spread if made["metadata"]["name"] == "proofmill-worker"} == {
+        "a",
+        "b",
+    }
     everywhere = [made for made in alone.objects({}) if made["kind"] in ("Role", "ClusterRole")]
     rules = [rule for role in everywhere for rule in role["rules"]]
     assert not any("*" in rule[part] for rule in rules for part in ("apiGroups", "resources", "verbs")), rules
@@ -117,10 +120,13 @@ def pods_are_restricted(alone):
 def definitions_are_kept(alone):
     """Definitions stay when the release goes, unless the user says otherwise, and are left out when asked."""
     keep = "helm.sh/resource-policy"
-    of = lambda values: [made for made in alone.objects(values) if made["kind"] == "CustomResourceDefinition"]  # noqa: E731
-    assert [made["metadata"]["annotations"][keep] for made in of({})] == ["keep"] * len(of({}))
-    assert of({}) and not of({"crds": {"install": False}})
-    assert not any(keep in made["metadata"].get("annotations", {}) for made in of({"crds": {"keep": False}}))
+    kept, gone, loose = (
+        [made["metadata"] for made in alone.objects(values) if made["kind"] == "CustomResourceDefinition"]
+        for values in ({}, {"crds": {"install": False}}, {"crds": {"keep": False}})
+    )
+    assert kept and all(made["annotations"][keep] == "keep" for made in kept)
+    assert not gone
+    assert loose and not any(keep in made.get("annotations", {}) for made in loose)
 
 
 @scenario(timeout=120)
