@@ -107,7 +107,7 @@ def fleet() -> dict:
             "Subgraphs",
             "Subgraphs of unfinished jobs, by state.",
             "short",
-            ("sum by (state) (proofjob_subgraphs_current)", "{{state}}"),
+            (f"sum by (state) (proofjob_subgraphs_current{JOBS})", "{{state}}"),
         ),
     ]
     return board("fleet", "Fleet", "All jobs: how many, how long, how well.", panels, namespaces=True)
@@ -130,7 +130,16 @@ def job() -> dict:
             "Aggregating", "Wall time of aggregate, as it reports it.", "s", *quantiles("proofjob_aggregate_seconds")
         ),
         panel(
-            "Waiting for a pod", "From a stage's Job to its first pod.", "s", *quantiles("proofjob_pod_start_seconds")
+            "Waiting for admission",
+            "From the making of a stage's Job to the moment its pods may start: a queue's wait.",
+            "s",
+            *quantiles("proofjob_admission_wait_seconds", "stage", "{{stage}}"),
+        ),
+        panel(
+            "Memory of a worker",
+            "Most resident memory of a worker, as it reports it.",
+            "bytes",
+            *quantiles("proofjob_peak_memory_bytes", "stage", "{{stage}}"),
         ),
         panel(
             "Attempts",
@@ -165,12 +174,6 @@ def operator() -> dict:
             (f"sum by (error) (rate({prefix}_reconcile_errors_total[$__rate_interval])) or vector(0)", "{{error}}"),
         ),
         panel("Reconcile", "Duration of a reconcile.", "s", *quantiles(f"{prefix}_reconcile_duration_seconds")),
-        panel(
-            "Waiting",
-            "From an event to the start of its reconcile.",
-            "s",
-            *quantiles(f"{prefix}_reconcile_queue_seconds"),
-        ),
         panel("In flight", "Reconciles under way.", "short", (f"sum({prefix}_reconcile_inflight)", "in flight")),
         panel(
             "API requests",

@@ -77,7 +77,7 @@ def play_control(scenes: list, programs: Path, outcome: scenario.Outcome) -> Non
     with session("control", programs) as shared:
         for path in sorted((tools.REPOSITORY / "crds").glob("*.yaml")):
             shared.cluster.kubectl("apply", "-f", path)
-        kubelet = TestKubelet(shared.cluster.api, programs)
+        kubelet = TestKubelet(shared.cluster.api_as(patience=60), programs)
         kubelet.add_node("node-0", gpus=8)
         try:
             scenario.play(scenes, functools.partial(trial.control, shared, kubelet), outcome)

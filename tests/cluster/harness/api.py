@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 import threading
+import time
 from pathlib import Path
 
 PATCHES = {
@@ -22,13 +23,22 @@ class ApiError(Exception):
 
 
 class Api:
-    """An API server on 127.0.0.1, asked by the holder of a certificate, who may impersonate somebody."""
+    """An API server on 127.0.0.1, asked by the holder of a certificate, who may impersonate a user.
+
+    With patience, a server that is away is asked again for so many seconds.
+    """
 
     def __init__(
-        self, port: int, authority: Path, certificate: tuple[Path, Path], impersonate: dict[str, str] | None = None
+        self,
+        port: int,
+        authority: Path,
+        certificate: tuple[Path, Path],
+        user: str | None = None,
+        patience: float = 0,
     ):
         self.port = port
-        self.headers = impersonate or {}
+        self.patience = patience
+        self.headers = {"Impersonate-User": user} if user else {}
         self.tls = ssl.create_default_context(cafile=str(authority))
         self.tls.load_cert_chain(*map(str, certificate))
         self.kept = threading.local()
@@ -70,18 +80,23 @@ class Api:
         """One request; its JSON, or its text if it is not JSON."""
         sent = {"Content-Type": "application/json", "Accept": "application/json"} | self.headers | (headers or {})
         data = None if body is None else json.dumps(body)
-        for attempt in (1, 2):
-            connection = self._connection(fresh=attempt == 2)
+        # A kept connection may have been closed since; a new one that fails is an error, but for the patient.
+        end = time.monotonic() + self.patience
+        fresh = False
+        while True:
+            connection = self._connection(fresh)
             try:
                 connection.request(method, path, data, sent)
                 response = connection.getresponse()
                 text = response.read().decode()
                 break
             except (OSError, http.client.HTTPException):
-                # A kept connection may have been closed since; a new one that fails is an error.
                 connection.close()
-                if attempt == 2:
-                    raise
+                if fresh:
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.2)
+                fresh = True
         value = json.loads(text) if response.headers.get("Content-Type", "").startswith("application/json") else text
         if response.status >= 300:
             raise ApiError(

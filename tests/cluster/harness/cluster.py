@@ -45,11 +45,10 @@ class Cluster:
         """The API server, asked as the administrator."""
         return self.api_as()
 
-    def api_as(self, user: str | None = None) -> Api:
+    def api_as(self, user: str | None = None, patience: float = 0) -> Api:
         """The API server, asked as the administrator who impersonates a user."""
         keys = self.folder / "pki"
-        headers = {"Impersonate-User": user} if user else None
-        return Api(self.port, keys / "ca.crt", (keys / "admin.crt", keys / "admin.key"), headers)
+        return Api(self.port, keys / "ca.crt", (keys / "admin.crt", keys / "admin.key"), user, patience)
 
     def kubectl(self, *arguments, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
         """Runs kubectl as the administrator; `text` is its standard input."""

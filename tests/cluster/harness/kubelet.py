@@ -67,7 +67,7 @@ class Node:
 
 
 class TestKubelet:
-    """The kubelet of one or more nodes. `script` is asked for the fate of every new pod."""
+    """The kubelet of one or more nodes. `script` is asked for the fate of every new pod. `api` should have patience."""
 
     def __init__(self, api: Api, programs: Path, processes: int = 2):
         self.api, self.programs = api, programs
@@ -204,10 +204,6 @@ class Pod:
         except ApiError as error:
             if error.code != 404:  # 404: it has been deleted by force meanwhile.
                 raise
-        except OSError:
-            self.kubelet.pods.pop(
-                self.pod["metadata"]["uid"], None
-            )  # The API server is away: the next list finds it again.
 
     def _run(self, fate: Fate) -> tuple[int, str]:
         if fate.wait is not None:
