@@ -1,4 +1,4 @@
-"""A real Prometheus in the node's namespaces, which finds the operator's pods as a cluster's would."""
+"""A real Prometheus in the node's namespaces, with the labels that the chart's monitor gives to series."""
 
 import json
 import re
@@ -14,35 +14,29 @@ INTERVAL = "1s"
 
 
 class Prometheus:
-    """Scrapes the operators of one namespace, and answers queries."""
+    """Scrapes the operator's pods of one namespace, evaluates rules, and answers queries."""
 
-    def __init__(self, cluster: Cluster, namespace: str, rules: Path | None = None):
+    def __init__(self, cluster: Cluster, namespace: str, pods: list[dict], rules: Path):
         self.cluster = cluster
         folder = cluster.folder / f"prometheus-{namespace}"
         folder.mkdir()
-        keys = cluster.folder / "pki"
-        rule_files = f"rule_files: [{rules}]" if rules else ""
+        # Debian's build cannot discover pods by itself.
+        targets = [
+            {"targets": [f"{pod['status']['podIP']}:8080"], "labels": {"pod": pod["metadata"]["name"]}} for pod in pods
+        ]
         (folder / "prometheus.yml").write_text(f"""
 global: {{scrape_interval: {INTERVAL}, evaluation_interval: {INTERVAL}}}
-{rule_files}
+rule_files: [{rules}]
 scrape_configs:
   - job_name: proofmill-operator
     honor_labels: true
-    kubernetes_sd_configs:
-      - role: pod
-        api_server: https://{node.ADDRESS}:{node.API_PORT}
-        tls_config: {{ca_file: {keys}/ca.crt, cert_file: {keys}/admin.crt, key_file: {keys}/admin.key}}
-        namespaces: {{names: [{namespace}]}}
-        selectors: [{{role: pod, label: app.kubernetes.io/name=proofmill-operator}}]
-    relabel_configs:
-      - {{source_labels: [__meta_kubernetes_pod_container_port_name], regex: http, action: keep}}
-      - {{source_labels: [__meta_kubernetes_pod_name], target_label: pod}}
+    static_configs: {json.dumps(targets)}
 """)
         storage = ["--storage.tsdb.path", folder / "data", f"--web.listen-address=127.0.0.1:{PORT}"]
         program = [tools.debian("prometheus"), f"--config.file={folder}/prometheus.yml", *storage]
         processes.start(cluster.folder, "prometheus", *node.enter(cluster.folder), *program)
         self.port = cluster.relay("prometheus-relay", "127.0.0.1", PORT)
-        processes.until(30, "Prometheus", lambda: self.query("up") is not None)
+        processes.until(30, "Prometheus", lambda: self.query("up"))
 
     def query(self, expr: str) -> list[dict]:
         """The series of an instant query."""
