@@ -199,15 +199,18 @@ def operator() -> dict:
         ),
         panel(
             "Memory",
-            "Resident memory of a replica.",
+            "Memory in use by a replica, as its node measures it.",
             "bytes",
-            ('process_resident_memory_bytes{job=~".*proofmill.*"}', "{{pod}}"),
+            ('container_memory_working_set_bytes{container="operator", pod=~".*proofmill-operator.*"}', "{{pod}}"),
         ),
         panel(
             "Processor",
-            "Cores in use by a replica.",
+            "Cores in use by a replica, as its node measures it.",
             "short",
-            ('rate(process_cpu_seconds_total{job=~".*proofmill.*"}[$__rate_interval])', "{{pod}}"),
+            (
+                'rate(container_cpu_usage_seconds_total{container="operator", pod=~".*proofmill-operator.*"}[$__rate_interval])',
+                "{{pod}}",
+            ),
         ),
     ]
     return board(

@@ -18,6 +18,7 @@ from . import cluster, processes, tools
 NAME = "node0"
 ADDRESS = "10.77.0.1"
 API_PORT = 6443
+KUBELET_PORT = 10250
 PODS = "10.77.1.0/24"
 PAUSE = "localhost/pause:1"
 PAUSE_SOURCE = b"#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
@@ -130,6 +131,8 @@ def _prepare_namespaces(folder: Path) -> None:
     for path in PRIVATE:
         Path(path).mkdir(parents=True, exist_ok=True)
         run("mount", "-t", "tmpfs", "tmpfs", path)
+    # Where the kubelet's statistics look for it.
+    Path("/run/containerd/containerd.sock").symlink_to(folder / "containerd.sock")
     (folder / "sysctl").mkdir()
     for name, value in SYSCTLS.items():
         shield = folder / "sysctl" / name.replace("/", ".")
@@ -183,6 +186,7 @@ state = "{folder}/containerd/state"
     (folder / "kubelet.yaml").write_text(f"""apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: {ADDRESS}
+port: {KUBELET_PORT}
 healthzBindAddress: 127.0.0.1
 tlsCertFile: {folder}/pki/kubelet-serving.crt
 tlsPrivateKeyFile: {folder}/pki/kubelet-serving.key

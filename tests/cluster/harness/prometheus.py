@@ -20,6 +20,7 @@ class Prometheus:
         self.cluster = cluster
         folder = cluster.folder / f"prometheus-{namespace}"
         folder.mkdir()
+        keys = cluster.folder / "pki"
         # Debian's build cannot discover pods by itself.
         targets = [
             {"targets": [f"{pod['status']['podIP']}:8080"], "labels": {"pod": pod["metadata"]["name"]}} for pod in pods
@@ -31,6 +32,11 @@ scrape_configs:
   - job_name: proofmill-operator
     honor_labels: true
     static_configs: {json.dumps(targets)}
+  - job_name: cadvisor
+    scheme: https
+    metrics_path: /metrics/cadvisor
+    tls_config: {{ca_file: {keys}/ca.crt, cert_file: {keys}/admin.crt, key_file: {keys}/admin.key}}
+    static_configs: [{{targets: ["{node.ADDRESS}:{node.KUBELET_PORT}"]}}]
 """)
         storage = ["--storage.tsdb.path", folder / "data", f"--web.listen-address=127.0.0.1:{PORT}"]
         program = [tools.debian("prometheus"), f"--config.file={folder}/prometheus.yml", *storage]
