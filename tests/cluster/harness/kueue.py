@@ -5,12 +5,17 @@ Its webhooks are not installed: they would suspend new Jobs that have a queue, w
 
 import json
 import shutil
+import time
 
 from . import processes, tools
 from .cluster import Cluster, free_port
 
 GROUP = "kueue.x-k8s.io"
 VERSION = f"{GROUP}/v1beta2"
+# Certificates of its metrics are looked for in one place only: this process alone has an /etc with them.
+WITH_CERTIFICATES = """
+mount -t tmpfs tmpfs /etc && mkdir -p /etc/kueue/metrics/certs && cp "$0"/tls.* /etc/kueue/metrics/certs && exec "$@"
+"""
 
 
 def start(cluster: Cluster) -> None:
@@ -34,8 +39,18 @@ def start(cluster: Cluster) -> None:
     }
     (folder / "config.yaml").write_text(json.dumps(configuration))
     gates = "--feature-gates=VisibilityOnDemand=false"
-    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
-    processes.start(cluster.folder, "kueue", tools.kueue(), f"--config={folder}/config.yaml", gates, env=environment)
+    environment = {"KUBECONFIG": str(cluster.kubeconfig), "PATH": tools.PATH, "HOME": str(folder), "USER": "kueue"}
+    command = [tools.kueue(), f"--config={folder}/config.yaml", gates]
+    private = [tools.debian("unshare"), "--map-root-user", "--mount", "sh", "-c", WITH_CERTIFICATES, folder]
+
+    def is_running() -> bool:
+        # It ends when the API server has not noticed all definitions yet, and is started again, as a Deployment would.
+        if processes.pid(cluster.folder, "kueue") is None:
+            processes.start(cluster.folder, "kueue", *private, *command, env=environment)
+            time.sleep(3)
+        return processes.pid(cluster.folder, "kueue") is not None
+
+    processes.until(60, "Kueue's manager", is_running)
 
 
 def stop(cluster: Cluster) -> None:
