@@ -230,3 +230,15 @@ fn what_the_proof_depends_on_is_immutable_and_the_rest_is_not() {
         assert_eq!(updated(change), Ok(()));
     }
 }
+
+#[test]
+fn formats_are_those_that_an_api_server_knows() {
+    for (file, definition) in definitions() {
+        let yaml = yaml(&definition).unwrap();
+        let formats: std::collections::BTreeSet<&str> =
+            yaml.lines().filter_map(|line| line.trim().strip_prefix("format: ")).collect();
+        for format in formats {
+            assert!(["date-time", "double", "int32", "int64"].contains(&format), "{file}: format {format}");
+        }
+    }
+}
