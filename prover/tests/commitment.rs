@@ -289,6 +289,8 @@ fn every_size_has_parameters_at_both_targets() {
             assert!(parameters.bits() >= f64::from(target));
         }
     }
+    assert!(Parameters::new(&Joint::new(&[]), 1, 130).is_err());
+    assert!(Parameters::new(&Joint::new(&[15, 16, 17]), 1, 130).is_err());
     assert!(Parameters::new(&Joint::new(&[62]), 1, 130).is_err());
     assert!(Parameters::new(&Joint::new(&[15]), 1, 190).is_err());
 }

@@ -29,12 +29,9 @@ pub struct Part {
 }
 
 impl Joint {
-    /// The joint polynomial of one polynomial, or of two that are not in the clear, of so many variables each.
-    ///
-    /// # Panics
-    /// If there are none or more than two.
+    /// The joint polynomial of one polynomial, or of two that are not in the clear, of so many variables each. For any other
+    /// number there are no parameters.
     pub fn new(num_variables: &[usize]) -> Self {
-        assert!(matches!(num_variables.len(), 1 | 2), "one polynomial or two are opened together");
         let largest = num_variables.iter().copied().fold(0, usize::max);
         let code = Code::new(largest);
         let log_rows = largest - code.log_width;
@@ -96,9 +93,9 @@ impl Joint {
     }
 }
 
-/// Logarithm of the number of polynomials.
+/// Variables that tell the polynomials apart.
 fn log_parts(parts: usize) -> usize {
-    parts.ilog2() as usize
+    usize::from(parts > 1)
 }
 
 #[cfg(test)]

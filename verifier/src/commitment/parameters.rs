@@ -126,6 +126,10 @@ impl Parameters {
     ) -> Result<Self, ParametersError> {
         let num_variables = joint.num_variables();
         let fail = |reason: String| ParametersError { num_variables, points, target_bits, reason };
+        let together = joint.parts().len();
+        if !(1..=2).contains(&together) {
+            return Err(fail(alloc::format!("one polynomial or two can be opened together, not {together}")));
+        }
         let table = TableSpec::new(TableShape::new(num_variables, 1), vec![OpeningBatch::new(vec![0], vec![]); points]);
         let protocol = OpeningProtocol::new(vec![table]);
         let mut reached = 0.0;
