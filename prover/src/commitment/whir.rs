@@ -222,3 +222,71 @@ impl<D: Device> Queried<'_, D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::Cpu;
+    use verifier::commitment::{Claim, Claimed, OpeningError, verify};
+    use verifier::field::from_i64;
+    use verifier::multilinear::evaluate;
+    use verifier::transcript::{Reader, Transcript as _, Writer};
+
+    const TARGET: u32 = 130;
+
+    /// A prover that has committed to some cells and argues about others: one cell of one polynomial differs, every claim is
+    /// true of what it argues about, and queries are answered from what it has committed.
+    fn argue(difference: [i64; 2]) -> Result<(), OpeningError> {
+        let sizes = [16, 15];
+        let layouts = sizes.map(|n| Layout::new(&[vec![1usize << n]]));
+        let cells = sizes.map(|n| (0..1i64 << n).map(|i| i * i * 7919 % 2003 - 1000).collect::<Vec<_>>());
+        let mut argued = cells.clone();
+        argued.iter_mut().zip(difference).for_each(|(cells, difference)| cells[1234] += difference);
+        let base = |cells: &Vec<i64>| Cpu.upload(cells.iter().map(|&x| from_i64(x)).collect());
+        let trees: Vec<_> = cells
+            .iter()
+            .zip(sizes)
+            .map(|(cells, n)| {
+                let code = verifier::commitment::Code::new(n);
+                Cpu.commit_base(&base(cells), code.log_width, code.log_inv_rate)
+            })
+            .collect();
+        let mut writer = Writer::new("test");
+        trees.iter().for_each(|(root, _)| writer.write_digest(*root));
+        let claims: Vec<Vec<Claim>> = sizes
+            .iter()
+            .zip(&argued)
+            .map(|(&n, cells)| {
+                let point = writer.challenges(n);
+                vec![Claim { tensor: 0, value: evaluate(&[1 << n], cells, &point), point }]
+            })
+            .collect();
+        let values: Vec<_> = argued.iter().map(base).collect();
+        let polynomials: Vec<Polynomial<Cpu>> = (0..2)
+            .map(|i| {
+                let opening = layouts[i].opening(&claims[i]).unwrap();
+                Polynomial { values: &values[i], tree: &trees[i].1, layout: &layouts[i], opening }
+            })
+            .collect();
+        let joint = Joint::new(&sizes);
+        let parameters = Parameters::new(&joint, 2, TARGET).unwrap();
+        let message = open(&Cpu, &polynomials, &parameters, writer.challenger());
+        writer.write_message(&postcard::to_allocvec(&message).unwrap());
+        let proof = writer.finish();
+
+        let mut reader = Reader::new("test", &proof);
+        let roots = [reader.read_digest().unwrap(), reader.read_digest().unwrap()];
+        sizes.iter().for_each(|&n| drop(reader.challenges(n)));
+        let claimed = (0..2).map(|i| Claimed { root: &roots[i], layout: &layouts[i], claims: &claims[i] });
+        verify(&claimed.collect::<Vec<_>>(), TARGET, &mut reader)
+    }
+
+    #[test]
+    fn provers_that_argue_about_other_cells_are_rejected() {
+        argue([0, 0]).unwrap();
+        for difference in [[1, 0], [0, 1], [1, -1]] {
+            let error = argue(difference).unwrap_err();
+            assert!(matches!(error, OpeningError::Whir(_)), "{error}");
+        }
+    }
+}
