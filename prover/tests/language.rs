@@ -7,38 +7,16 @@ mod common;
 mod fixture;
 
 use checkpoint::Checkpoint;
-use common::verdict::verify;
 use fixture::Fixture;
-use kernels::{Cpu, Ints};
+use kernels::Ints;
 use model::language::{Config, Generation, Output, import};
-use model::{ImportOptions, Model, Subgraphs, dequantise, execute, partition};
-use prover::{Values, aggregate, commit_boundary, prove, setup};
+use model::{ImportOptions, Model, dequantise};
 use std::path::Path;
-use verifier::graph::Port;
-use verifier::key::Security;
-use verifier::statement::Statement;
 
-/// Proves a run on these tokens in three subgraphs; the verified output.
+/// Proves a run on these tokens; the verified output.
 fn proved(model: &Model, tokens: &[u32]) -> Vec<i64> {
-    let cut = partition(model, Subgraphs::Count(3)).expect("the model can be cut");
-    let graph = &model.graph;
-    let key = setup(&Cpu, graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
-    let mut values: Values = vec![None; graph.tensors.len()];
-    model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
     let input: Vec<i64> = tokens.iter().map(|&t| t.into()).collect();
-    values[graph.inputs[0].tensor.index()] = Some(Ints::from(input));
-    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
-    let public = |ports: &[Port]| -> Vec<Vec<i64>> {
-        ports.iter().map(|p| values[p.tensor.index()].as_ref().map_or(vec![], Ints::to_vec)).collect()
-    };
-    let statement = Statement { inputs: public(&graph.inputs), outputs: public(&graph.outputs) };
-    let digest = statement.digest(&key);
-    let boundary = commit_boundary(&Cpu, &key, &values).expect("the boundary has values");
-    let prove =
-        |i| prove(&Cpu, &key, digest, boundary.root, i, &values).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
-    let proofs = (0..3).map(prove).collect();
-    let proof = aggregate(&Cpu, &key, statement, &boundary, proofs).expect("the proofs fit together");
-    verify(&key, &proof).expect("the proof is accepted").outputs[0].clone()
+    common::imported::proved(model, 3, Ints::from(input)).outputs[0].clone()
 }
 
 fn generate(model: &Model, prompt: &[u32]) -> Vec<u32> {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod attempt;
+pub mod imported;
 mod interpreter;
 pub mod nets;
 pub mod verdict;

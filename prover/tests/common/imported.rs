@@ -1,0 +1,32 @@
+//! Imported models, from their integers to a proof that both verifiers accept.
+
+use super::verdict::verify;
+use kernels::{Cpu, Ints};
+use model::{Model, Subgraphs, execute, partition};
+use prover::{Values, aggregate, commit_boundary, prove, setup};
+use verifier::Verified;
+use verifier::graph::Port;
+use verifier::key::Security;
+use verifier::statement::Statement;
+
+/// Proves a run of a model of one input, cut into so many subgraphs.
+pub fn proved(model: &Model, subgraphs: u32, input: Ints) -> Verified {
+    let cut = partition(model, Subgraphs::Count(subgraphs)).expect("the model can be cut");
+    let graph = &model.graph;
+    let key = setup(&Cpu, graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
+    let mut values: Values = vec![None; graph.tensors.len()];
+    model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
+    values[graph.inputs[0].tensor.index()] = Some(input);
+    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    let public = |ports: &[Port]| -> Vec<Vec<i64>> {
+        ports.iter().map(|p| values[p.tensor.index()].as_ref().map_or(vec![], Ints::to_vec)).collect()
+    };
+    let statement = Statement { inputs: public(&graph.inputs), outputs: public(&graph.outputs) };
+    let digest = statement.digest(&key);
+    let boundary = commit_boundary(&Cpu, &key, &values).expect("the boundary has values");
+    let prove =
+        |i| prove(&Cpu, &key, digest, boundary.root, i, &values).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
+    let proofs = (0..subgraphs).map(prove).collect();
+    let proof = aggregate(&Cpu, &key, statement, &boundary, proofs).expect("the proofs fit together");
+    verify(&key, &proof).expect("the proof is accepted")
+}
