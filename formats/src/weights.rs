@@ -79,9 +79,8 @@ impl Weights {
         let tensor = self.expect(name, shape)?;
         let file = &self.files[tensor.file];
         let fail = |expected: String, found: String| FormatError::new(&file.name, place(name), expected, found);
-        let Some(block_bytes) = tensor.encoding.block_bytes() else {
-            return Err(fail("real numbers".into(), tensor.encoding.to_string()));
-        };
+        let not_decoded = || fail("real numbers".into(), tensor.encoding.to_string());
+        let block_bytes = tensor.encoding.block_bytes().ok_or_else(not_decoded)?;
         let row: usize = shape.get(1..).unwrap_or(&[]).iter().product();
         let count = shape.first().copied().unwrap_or(1);
         if rows.start > rows.end || rows.end > count {
@@ -102,7 +101,7 @@ impl Weights {
         for out in out.chunks_mut(blocks_at_once * block) {
             let bytes = &mut bytes[..out.len() / block * block_bytes];
             file.read_at(offset, bytes)?;
-            decode(tensor.encoding, bytes, out);
+            decode(tensor.encoding, bytes, out).ok_or_else(not_decoded)?;
             offset += bytes.len() as u64;
         }
         Ok(out)
