@@ -79,6 +79,11 @@ impl<'a> Cache<'a> {
         let rows = vec![None; graph.tensors.len()];
         let mut cache = Self { graph, weights, rows, fixed: BTreeMap::new(), kept: BTreeMap::new(), length, done: 0 };
         for port in &graph.inputs {
+            let input = graph.tensor(port.tensor);
+            if input.shape.is_empty() {
+                let reason = "an input without positions";
+                return Err(CacheError::NotCausal { layer: input.name.clone(), reason });
+            }
             cache.rows[port.tensor.index()] = Some(Rows { axis: 0, first: 0, keys: Vec::new() });
         }
         for node in &graph.nodes {

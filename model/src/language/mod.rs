@@ -14,7 +14,7 @@ pub use architecture::Head;
 pub use config::{Config, ConfigError};
 pub use generate::{GenerateError, Generation};
 pub use network::Output;
-pub use perplexity::{Perplexity, perplexity};
+pub use perplexity::{Perplexity, PerplexityError, perplexity};
 use thiserror::Error;
 
 /// Named tensors of a checkpoint.
@@ -101,7 +101,7 @@ impl Reference {
         Ok(Self { graph: network::build(config, weights, length, output)? })
     }
 
-    /// The output for a sequence, row-major.
+    /// The output for a sequence of the model's length, row-major.
     pub fn run(&self, tokens: &[u32]) -> Vec<f64> {
         let input = vec![tokens.iter().map(|&t| f64::from(t)).collect()];
         let mut result = Vec::new();

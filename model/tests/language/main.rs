@@ -140,6 +140,15 @@ fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(prompt(5), None);
     let unknown = Generation::new(&model, &[1, 2, 3, 4, 31]).err().map(|e| e.to_string());
     assert_eq!(unknown.as_deref(), Some("tensor 'tokens' has the value 31; expected 0..=30"));
+    let logits = f.import(7, Output::Logits(7));
+    let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
+    let refused = |model: &Model, window: &[u32]| {
+        perplexity(model, &reference, &[f.tokens.clone(), window.to_vec()]).unwrap_err().to_string()
+    };
+    let short = "window 1 has 7 tokens; the model's length and the token after it make 8";
+    assert_eq!(refused(&logits, &f.tokens[..7]), short);
+    assert_eq!(refused(&logits, &[1, 2, 3, 4, 5, 6, 7, 31]), "window 1 has token 31; the vocabulary ends at 31");
+    assert!(refused(&model, &f.tokens).contains("logits at every position"));
     let encoder = Fixture::load("bert");
     let model = encoder.import(8, Output::Embedding);
     assert!(Cache::new(&model.graph, &model.weights).is_err_and(|e| e.to_string().contains("position by position")));
