@@ -5,20 +5,19 @@ use std::{sync::Arc, time::Duration};
 use crds::{ProofJob, ProofJobStatus};
 use kube::{
     Api, Resource,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Preconditions},
     core::DeserializeGuard,
     runtime::controller::Action,
 };
-use serde_json::json;
 
 use super::{
     Error, Scope,
     carry_out::{Outcome, attempts, carry_out},
     context::{look_again, now},
+    publish::{publish, unreadable},
 };
 use crate::{
-    events::{self, Notice},
-    names,
+    events,
     observe::wanted,
     owner::Owner,
     plan::{Plan, World, plan},
@@ -28,13 +27,7 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     let shared = &scope.shared;
     let job = match &guard.0 {
         Ok(job) => job,
-        Err(invalid) => {
-            tracing::error!(name = ?invalid.metadata.name, error = %invalid.error, "a ProofJob cannot be read");
-            let notice = Notice::warning("Unreadable", format!("not a ProofJob of this version: {}", invalid.error));
-            let reference = guard.object_ref(&());
-            shared.announce(&reference, vec![notice]).await;
-            return Ok(Action::await_change());
-        }
+        Err(invalid) => return Ok(unreadable(shared, &guard, invalid).await),
     };
     let Some(owner) = Owner::of_job(job) else { return Ok(Action::await_change()) };
     let is_foreign = job.spec.managed_by.as_deref().is_some_and(|manager| manager != crds::MANAGER);
@@ -78,7 +71,7 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     {
         return Ok(Action::requeue(wait.min(patience)));
     }
-    let Some(answer) = publish(&scope, &owner, &status).await? else { return Ok(Action::await_change()) };
+    let Some(answer) = publish::<ProofJob>(shared, &owner, &status).await? else { return Ok(Action::await_change()) };
     shared.announce(&job.object_ref(&()), events::of_job(previous, &status)).await;
     shared.metrics.job_changed(&job.metadata, previous, &status, &children, &attempts);
     scope.jobs.set(&owner.uid, status, &answer);
@@ -96,25 +89,6 @@ async fn expire(scope: &Scope, job: &ProofJob, owner: &Owner) -> Result<Action, 
     }
     tracing::info!(name = %owner.name, namespace = %owner.namespace, generation = ?job.metadata.generation, "expired");
     Ok(Action::await_change())
-}
-
-/// Writes a status; `None` if the object is gone.
-async fn publish(scope: &Scope, owner: &Owner, status: &ProofJobStatus) -> Result<Option<ProofJob>, Error> {
-    let api: Api<ProofJob> = Api::namespaced(scope.shared.client.clone(), &owner.namespace);
-    let object = json!({
-        "apiVersion": ProofJob::api_version(&()),
-        "kind": ProofJob::kind(&()),
-        // The uid makes this fail if the object has been replaced.
-        "metadata": { "name": owner.name, "uid": owner.uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(names::MANAGER).force();
-    let result = api.patch_status(&owner.name, &params, &Patch::Apply(object)).await;
-    scope.shared.metrics.status_patched(result.is_ok());
-    match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        result => result.map(Some).map_err(Error::api("publishing a status")),
-    }
 }
 
 /// Whether a status tells nothing new but how many subgraphs are proved.

@@ -5,6 +5,7 @@ mod context;
 mod error;
 mod job;
 mod model;
+mod publish;
 mod scope;
 
 pub use context::{Pace, Shared};

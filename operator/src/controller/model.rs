@@ -3,22 +3,16 @@
 use std::sync::Arc;
 
 use crds::ProofModel;
-use kube::{
-    Api, Resource,
-    api::{Patch, PatchParams},
-    core::DeserializeGuard,
-    runtime::controller::Action,
-};
-use serde_json::json;
+use kube::{Resource, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     Error, Scope,
     carry_out::{Outcome, attempts, carry_out},
     context::{look_again, now},
+    publish::{publish, unreadable},
 };
 use crate::{
-    events::{self, Notice},
-    names,
+    events,
     observe::wanted,
     owner::Owner,
     plan::World,
@@ -29,12 +23,7 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
     let shared = &scope.shared;
     let model = match &guard.0 {
         Ok(model) => model,
-        Err(invalid) => {
-            tracing::error!(name = ?invalid.metadata.name, error = %invalid.error, "a ProofModel cannot be read");
-            let notice = Notice::warning("Unreadable", format!("not a ProofModel of this version: {}", invalid.error));
-            shared.announce(&guard.object_ref(&()), vec![notice]).await;
-            return Ok(Action::await_change());
-        }
+        Err(invalid) => return Ok(unreadable(shared, &guard, invalid).await),
     };
     let Some(owner) = Owner::of_model(model) else { return Ok(Action::await_change()) };
     let is_foreign = model.spec.managed_by.as_deref().is_some_and(|manager| manager != crds::MANAGER);
@@ -65,17 +54,8 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
     let wait = look_again(planned.wake, now, shared.pace.resync);
     let overwritten = last.as_ref().is_some_and(|written| written.is_overwritten(model));
     if planned.status != *previous || overwritten {
-        let api: Api<ProofModel> = Api::namespaced(shared.client.clone(), &owner.namespace);
-        let object = json!({
-            "apiVersion": ProofModel::api_version(&()),
-            "kind": ProofModel::kind(&()),
-            "metadata": { "name": owner.name, "uid": owner.uid },
-            "status": planned.status,
-        });
-        let params = PatchParams::apply(names::MANAGER).force();
-        let result = api.patch_status(&owner.name, &params, &Patch::Apply(object)).await;
-        shared.metrics.status_patched(result.is_ok());
-        let answer = result.map_err(Error::api("publishing a status"))?;
+        let answer = publish::<ProofModel>(shared, &owner, &planned.status).await?;
+        let Some(answer) = answer else { return Ok(Action::await_change()) };
         shared.announce(&model.object_ref(&()), events::of_model(previous, &planned.status)).await;
         scope.models.set(&owner.uid, planned.status, &answer);
     }
