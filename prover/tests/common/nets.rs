@@ -127,21 +127,19 @@ pub fn two_terms() -> Net {
 
 /// Weights, witness and boundary too large to be sent in the clear. Tensors: x, w, product, small, out.
 pub fn large() -> Net {
-    let mut net = Net::default();
-    let x = net.input(&[6, 5], numbers(30, 13, 100));
-    let w = net.weight(&[5, 3400], numbers(17_000, 14, 100));
-    let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
-    let small = net.lookup(requant(product, 8, -100, 8), true).unwrap();
-    let out = net.einsum(&[(1, &[(small, "ac")])], "a");
-    net.output(out);
-    net
+    summed_layer([6, 5, 3400], 13)
 }
 
 /// Weights large enough for two rounds of folding. Tensors: x, w, product, small, out.
 pub fn wide() -> Net {
+    summed_layer([2, 120, 700], 15)
+}
+
+/// A dense layer, a requantisation, a sum over its columns.
+fn summed_layer([rows, inner, columns]: [usize; 3], seed: u64) -> Net {
     let mut net = Net::default();
-    let x = net.input(&[2, 120], numbers(240, 15, 100));
-    let w = net.weight(&[120, 700], numbers(84_000, 16, 100));
+    let x = net.input(&[rows, inner], numbers(rows * inner, seed, 100));
+    let w = net.weight(&[inner, columns], numbers(inner * columns, seed + 1, 100));
     let product = net.einsum(&[(1, &[(x, "ab"), (w, "bc")])], "ac");
     let small = net.lookup(requant(product, 8, -100, 8), true).unwrap();
     let out = net.einsum(&[(1, &[(small, "ac")])], "a");
