@@ -310,13 +310,14 @@ fn a_deleted_job_leaves_nothing() {
         let lab = Lab::running(scripted(|trial| if trial.task == prove(0) { End::Hangs } else { End::Done }));
         lab.apply(job("digits", json!({ "input": { "url": null, "values": [[1.0, 2.0]] } })));
         lab.until_phase("digits", "Proving").await;
-        assert_eq!(lab.created("configmaps").len(), 1);
+        assert_eq!((lab.created("configmaps").len(), lab.remembered()), (1, 1));
         lab.api.with(|objects| objects.delete(&key("proofjobs", "digits"))).unwrap();
         lab.until("nothing", |lab| lab.jobs().is_empty()).await;
         lab.settle().await;
         let left: Vec<_> =
             lab.api.state().objects.all.keys().map(|key| key.resource.clone()).filter(|r| r != "events").collect();
         assert!(left.is_empty(), "{left:?}");
+        lab.until("an empty memory", |lab| lab.remembered() == 0).await;
     });
 }
 

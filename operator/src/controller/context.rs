@@ -1,7 +1,7 @@
 //! What reconciles share: clients, settings, and what is remembered between them, none of which a restart may not forget.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -128,9 +128,19 @@ impl<S: Clone + PartialEq> Published<S> {
         locked(&self.0).insert(uid.into(), written);
     }
 
-    /// The object is gone.
+    /// The object is gone, or somebody else's.
     pub fn forget(&self, uid: &str) {
         locked(&self.0).remove(uid);
+    }
+
+    /// Only these objects are left.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        locked(&self.0).retain(|uid, _| uids.contains(uid));
+    }
+
+    /// How many objects are remembered.
+    pub fn len(&self) -> usize {
+        locked(&self.0).len()
     }
 }
 

@@ -68,16 +68,19 @@ impl Scope {
         });
         let metrics = scope.shared.metrics.clone();
 
+        let (models_scope, jobs_scope) = (scope.clone(), scope.clone());
         let all = watcher::Config::default();
         let models =
             stream(api::<Guarded<ProofModel>>(&client, namespace), all.clone(), backoff(), "ProofModel", &metrics)
                 .reflect(model_writer)
+                .inspect_ok(move |event| forget(event, &models_scope.models, &models_scope.held_models))
                 .touched_objects();
         let (known_jobs, wake) = (job_reader.clone(), job_triggers.clone());
         // The store has the model by now, so that the jobs that wait for it find it.
         let models = models.inspect_ok(move |model| wake_users(model, &known_jobs, &wake));
         let jobs = stream(api::<Guarded<ProofJob>>(&client, namespace), all, backoff(), "ProofJob", &metrics)
             .reflect(job_writer)
+            .inspect_ok(move |event| forget(event, &jobs_scope.jobs, &jobs_scope.held_jobs))
             .touched_objects();
         let children = watcher::Config::default().labels(names::CHILDREN);
         let children = stream(api::<Job>(&client, namespace), children, backoff(), "Job", &metrics);
@@ -114,6 +117,11 @@ impl Scope {
         let filled = self.held_jobs.wait_until_ready().now_or_never().is_some()
             && self.held_models.wait_until_ready().now_or_never().is_some();
         filled && self.children.is_synced()
+    }
+
+    /// How many objects' statuses are remembered.
+    pub fn remembered(&self) -> usize {
+        self.jobs.len() + self.models.len()
     }
 
     /// The status of every job.
@@ -177,6 +185,21 @@ where
             failed.watch_failed(kind);
         })
         .backoff(backoff)
+}
+
+/// What is remembered of an object goes with it: at its deletion, or when a list that follows a broken watch lacks it.
+fn forget<K, S>(event: &watcher::Event<K>, published: &Published<S>, held: &Store<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+    S: Clone + PartialEq,
+{
+    match event {
+        watcher::Event::Delete(object) => object.meta().uid.iter().for_each(|uid| published.forget(uid)),
+        watcher::Event::InitDone => {
+            published.retain(&held.state().iter().filter_map(|object| object.meta().uid.clone()).collect());
+        }
+        _ => {}
+    }
 }
 
 /// A reconcile with its time taken; one that hangs is given up.

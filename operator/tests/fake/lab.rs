@@ -48,6 +48,7 @@ pub struct Lab {
     pub metrics: Arc<Metrics>,
     cluster: JoinHandle<()>,
     operator: Option<JoinHandle<()>>,
+    scopes: Vec<Arc<Scope>>,
     settings: Settings,
     namespaces: Vec<Option<String>>,
 }
@@ -78,7 +79,15 @@ impl Lab {
         let api = FakeApi::default();
         let cluster = tokio::spawn(cluster::run(api.clone(), script));
         let metrics = Metrics::new().unwrap();
-        Self { api, metrics, cluster, operator: None, settings: settings(&[]), namespaces: vec![None] }
+        Self {
+            api,
+            metrics,
+            cluster,
+            operator: None,
+            scopes: Vec::new(),
+            settings: settings(&[]),
+            namespaces: vec![None],
+        }
     }
 
     /// The same with an operator.
@@ -105,9 +114,15 @@ impl Lab {
         let shared = Arc::new(Shared::new(client, workers, self.metrics.clone(), pace, "replica"));
         let never = std::future::pending::<()>().shared();
         let open =
-            |namespace: &Option<String>| Scope::open(shared.clone(), namespace.as_deref(), || Soon, never.clone()).1;
-        let work: Vec<_> = self.namespaces.iter().map(open).collect();
+            |namespace: &Option<String>| Scope::open(shared.clone(), namespace.as_deref(), || Soon, never.clone());
+        let (scopes, work): (Vec<_>, Vec<_>) = self.namespaces.iter().map(open).unzip();
+        self.scopes = scopes;
         self.operator = Some(tokio::spawn(async move { drop(futures::future::join_all(work).await) }));
+    }
+
+    /// How many objects' statuses the operator remembers.
+    pub fn remembered(&self) -> usize {
+        self.scopes.iter().map(|scope| scope.remembered()).sum()
     }
 
     /// Kills the operator at once, as SIGKILL does.
