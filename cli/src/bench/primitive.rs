@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 enum Kind {
     Commit,
     Open,
+    OpenTwo,
     Dense,
     Attention,
     Lookup,
@@ -23,9 +24,10 @@ enum Kind {
 }
 
 /// Name, the numbers that make a size, the size measured by default.
-const KINDS: [(Kind, &str, &str, &[usize]); 6] = [
+const KINDS: [(Kind, &str, &str, &[usize]); 7] = [
     (Kind::Commit, "commit", "VARIABLES", &[20]),
     (Kind::Open, "open", "VARIABLES", &[20]),
+    (Kind::OpenTwo, "open-two", "VARIABLESxVARIABLES", &[20, 18]),
     (Kind::Dense, "dense", "ROWSxINNERxCOLUMNS", &[64, 768, 3072]),
     (Kind::Attention, "attention", "HEADSxTOKENSxWIDTH", &[12, 512, 64]),
     (Kind::Lookup, "lookup", "COUNTxTABLE_BITS", &[196_608, 12]),
@@ -55,7 +57,7 @@ impl Primitive {
     pub const fn floor(&self) -> &'static str {
         match self.kind {
             Kind::Commit => "the transform's butterflies on the message; BLAKE3 of codeword and tree",
-            Kind::Open => "every cell times one element of the extension field (3 multiplications)",
+            Kind::Open | Kind::OpenTwo => "every cell times one element of the extension field (3 multiplications)",
             Kind::Dense | Kind::Attention => {
                 "every element read times one element of the extension field (3 multiplications)"
             }
@@ -73,7 +75,7 @@ impl Primitive {
     pub fn instance(&self, security_bits: u32) -> Result<Box<dyn Instance<Cpu>>> {
         Ok(match (self.kind, self.size.as_slice()) {
             (Kind::Commit, &[variables]) => Box::new(Commit::new(variables)),
-            (Kind::Open, &[variables]) => Box::new(Open::new(&Cpu, variables, security_bits)?),
+            (Kind::Open | Kind::OpenTwo, variables) => Box::new(Open::new(&Cpu, variables, security_bits)?),
             (Kind::Dense, &[rows, inner, columns]) => Box::new(dense_einsum(rows, inner, columns)),
             (Kind::Attention, &[heads, tokens, width]) => Box::new(batched_einsum(heads, tokens, width, tokens)),
             (Kind::Lookup, &[count, bits]) => Box::new(lookups(count, bits as u32)),
@@ -86,18 +88,18 @@ impl Primitive {
         let product = |numbers: &[usize]| numbers.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         let fits = |numbers: &[usize], most: usize| product(numbers).is_some_and(|product| product <= most);
         let size = self.size.as_slice();
-        let holds = match self.kind {
-            Kind::Commit | Kind::Open => (1..=28).contains(&size[0]),
-            Kind::Dense => {
-                let &[rows, inner, columns] = size else { unreachable!() };
+        let holds = match (self.kind, size) {
+            (Kind::Commit | Kind::Open, &[variables]) => (1..=28).contains(&variables),
+            (Kind::OpenTwo, variables) => variables.iter().all(|n| (1..=28).contains(n)),
+            (Kind::Dense, &[rows, inner, columns]) => {
                 [[rows, inner], [inner, columns], [rows, columns]].iter().all(|t| fits(t, MAX_ELEMENTS))
             }
-            Kind::Attention => {
-                let &[heads, tokens, width] = size else { unreachable!() };
+            (Kind::Attention, &[heads, tokens, width]) => {
                 [[heads, tokens, width], [heads, tokens, tokens]].iter().all(|t| fits(t, MAX_ELEMENTS))
             }
-            Kind::Lookup => fits(&size[..1], MAX_ELEMENTS) && (1..=20).contains(&size[1]),
-            Kind::View => fits(&[size[0], size[1], size[1], 9], MAX_ELEMENTS),
+            (Kind::Lookup, &[count, bits]) => count <= MAX_ELEMENTS && (1..=20).contains(&bits),
+            (Kind::View, &[channels, side]) => fits(&[channels, side, side, 9], MAX_ELEMENTS),
+            _ => false,
         };
         ensure!(holds && !size.contains(&0) && fits(size, MAX_ITEMS), "the size of {self} is out of range");
         Ok(())
