@@ -163,3 +163,11 @@ fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
         assert!(matches!(parsed(subgraphs), Err(RecordError::OutOfRange("summary.model.subgraphs"))));
     }
 }
+
+#[test]
+fn the_values_of_a_result_come_back_to_the_last_digit() {
+    let values: Vec<f64> = (1..2000).map(|i| -f64::from(i) / 1003.0).chain([-1.995_178_878_307_342_5]).collect();
+    let output = Output { name: "y".into(), shape: vec![values.len() as u64], class: None, values };
+    let text = serde_json::to_string(&output).unwrap();
+    assert_eq!(serde_json::from_str::<Output>(&text).unwrap(), output);
+}
