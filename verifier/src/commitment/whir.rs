@@ -9,6 +9,7 @@ use p3_multilinear_util::point::Point;
 use p3_sumcheck::PrescribedPointPcs;
 use p3_symmetric::MerkleCap;
 use p3_whir::QueryOpenings;
+use postcard::ser_flavors::Flavor;
 
 /// Verifies the next message as an opening, at `points`, of the joint polynomial under `roots`; returns the values there.
 pub fn verify(
@@ -20,7 +21,7 @@ pub fn verify(
     let message = transcript.read_message()?;
     let proof: Proof = postcard::from_bytes(message).map_err(|_| OpeningError::Encoding)?;
     // A proof has one encoding: no padding of variable-length integers, no bytes after the end.
-    if postcard::to_allocvec(&proof).ok().as_deref() != Some(message) {
+    if postcard::serialize_with_flavor(&proof, Expected(message)) != Ok(true) {
         return Err(OpeningError::Encoding);
     }
     check_shape(&proof, parameters)?;
@@ -36,6 +37,27 @@ pub fn verify(
     )
     .map_err(OpeningError::Whir)?;
     Ok(evals.iter().map(|batch| batch.current()[0]).collect())
+}
+
+/// Compares what is encoded with these bytes as it comes; true if none are left.
+struct Expected<'a>(&'a [u8]);
+
+impl Flavor for Expected<'_> {
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // Bytes that differ have no place, as bytes beyond a buffer's end.
+        self.0 = self.0.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.0.is_empty())
+    }
 }
 
 fn expect(what: &'static str, expected: usize, actual: usize) -> Result<(), OpeningError> {
