@@ -100,8 +100,10 @@ fn names() -> String {
     ARCHITECTURES.iter().flat_map(|a| a.model_types).copied().collect::<Vec<_>>().join(", ")
 }
 
-/// Largest number of layers, heads, and so on: beyond any model, below any overflow.
+/// Largest number of heads, tokens, and so on: beyond any model, below any overflow.
 const MOST: u64 = 1 << 24;
+/// Largest number of layers.
+const MOST_LAYERS: usize = 1 << 12;
 
 /// Typed access to an object, under any of several names.
 struct Fields<'a>(&'a Json);
@@ -125,6 +127,14 @@ impl Fields<'_> {
 
     fn count(&self, names: &[&str]) -> Result<usize, ConfigError> {
         self.optional_count(names)?.ok_or_else(|| ConfigError::Missing(names[0].into()))
+    }
+
+    fn layers(&self, names: &[&str]) -> Result<usize, ConfigError> {
+        let count = self.count(names)?;
+        if count > MOST_LAYERS {
+            return Err(Self::error(names, &count.into(), &format!("at most {MOST_LAYERS} layers are supported")));
+        }
+        Ok(count)
     }
 
     fn number(&self, names: &[&str], default: f64) -> Result<f64, ConfigError> {
@@ -177,21 +187,13 @@ impl Config {
                 _ => {}
             }
         }
-        let width = f.count(&["hidden_size", "n_embd"])?;
-        let heads = f.count(&["num_attention_heads", "n_head"])?;
-        let head_width = match f.optional_count(&["head_dim"])? {
-            Some(n) => n,
-            None if width.is_multiple_of(heads) => width / heads,
-            None => return Err(Fields::error(&["hidden_size"], &width.into(), "it must be a multiple of the heads")),
-        };
-        let key_heads = f.optional_count(&["num_key_value_heads"])?.unwrap_or(heads);
-        if !heads.is_multiple_of(key_heads) {
-            return Err(Fields::error(&["num_key_value_heads"], &key_heads.into(), "it must divide the heads"));
-        }
-        if architecture.positions == Positions::Rotary && !head_width.is_multiple_of(2) {
-            return Err(Fields::error(&["head_dim"], &head_width.into(), "it must be even"));
-        }
-        let count = f.count(&["num_hidden_layers", "n_layer"])?;
+        let heads = Heads::read(
+            &f,
+            architecture,
+            [&["hidden_size", "n_embd"], &["num_attention_heads", "n_head"], &["head_dim"], &["num_key_value_heads"]],
+        )?;
+        let Heads { width, heads, head_width, key_heads } = heads;
+        let count = f.layers(&["num_hidden_layers", "n_layer"])?;
         let scale = f.number(&["query_pre_attn_scalar"], head_width as f64)?;
         Ok(Self {
             architecture,
@@ -230,17 +232,12 @@ impl Config {
                 return Err(Fields::error(&[&key(suffix)], found, "it is not supported"));
             }
         }
-        let (width, heads, layers) =
-            (count("embedding_length")?, count("attention.head_count")?, count("block_count")?);
-        let head_width = f.optional_count(&[&key("attention.key_length")])?.unwrap_or(width / heads);
-        let key_heads = f.optional_count(&[&key("attention.head_count_kv")])?.unwrap_or(heads);
-        if !heads.is_multiple_of(key_heads) {
-            return Err(Fields::error(
-                &[&key("attention.head_count_kv")],
-                &key_heads.into(),
-                "it must divide the heads",
-            ));
-        }
+        let names =
+            ["embedding_length", "attention.head_count", "attention.key_length", "attention.head_count_kv"].map(key);
+        let [width, heads, head_width, key_heads] = names.each_ref().map(|name| [name.as_str()]);
+        let heads = Heads::read(&f, architecture, [&width, &heads, &head_width, &key_heads])?;
+        let Heads { width, heads, head_width, key_heads } = heads;
+        let layers = f.layers(&[&key("block_count")])?;
         let scaling = key("rope.scaling.type");
         match f.get(&[&scaling]) {
             Some(found) if found != "none" => return Err(Fields::error(&[&scaling], found, "only none is supported")),
@@ -272,6 +269,34 @@ impl Config {
             activation: architecture.gguf_activation,
             tied,
         })
+    }
+}
+
+/// How a width is cut into heads.
+struct Heads {
+    width: usize,
+    heads: usize,
+    head_width: usize,
+    key_heads: usize,
+}
+
+impl Heads {
+    /// Reads the fields of these names: width, heads, width of a head, heads of keys; the last two have defaults.
+    fn read(f: &Fields<'_>, architecture: &Architecture, names: [&[&str]; 4]) -> Result<Self, ConfigError> {
+        let (width, heads) = (f.count(names[0])?, f.count(names[1])?);
+        let head_width = match f.optional_count(names[2])? {
+            Some(n) => n,
+            None if width.is_multiple_of(heads) => width / heads,
+            None => return Err(Fields::error(names[0], &width.into(), "it must be a multiple of the heads")),
+        };
+        let key_heads = f.optional_count(names[3])?.unwrap_or(heads);
+        if !heads.is_multiple_of(key_heads) {
+            return Err(Fields::error(names[3], &key_heads.into(), "it must divide the heads"));
+        }
+        if architecture.positions == Positions::Rotary && !head_width.is_multiple_of(2) {
+            return Err(Fields::error(names[2], &head_width.into(), "it must be even"));
+        }
+        Ok(Self { width, heads, head_width, key_heads })
     }
 }
 

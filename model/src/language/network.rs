@@ -167,7 +167,8 @@ impl Network<'_> {
         }
         let segments = format!("{}.weight", names.segments);
         if let Some(found) = self.find(&segments, None) {
-            let count = self.weights.rows(&found).unwrap_or(2);
+            // A table without rows does not have the one that is read.
+            let count = self.weights.rows(&found).unwrap_or(2).max(1);
             let segment = self.read(&segments, None, &[count, width])?;
             added.resize(length * width, 0.0);
             added.iter_mut().zip(segment[..width].iter().cycle()).for_each(|(a, s)| *a += s);

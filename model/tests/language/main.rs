@@ -12,7 +12,7 @@ mod shared;
 use definition::Tensors as Defined;
 use fixture::Fixture;
 use kernels::Ints;
-use model::language::{GenerateError, Generation, LanguageError, Output, Reference, perplexity};
+use model::language::{Config, GenerateError, Generation, LanguageError, Output, Reference, perplexity};
 use model::{Cache, Model, Values, dequantise, execute};
 use verifier::graph::TensorId;
 
@@ -152,6 +152,33 @@ fn what_does_not_fit_is_refused_by_name() {
     let encoder = Fixture::load("bert");
     let model = encoder.import(8, Output::Embedding);
     assert!(Cache::new(&model.graph, &model.weights).is_err_and(|e| e.to_string().contains("position by position")));
+}
+
+#[test]
+fn configurations_that_contradict_themselves_are_refused_by_field() {
+    let gguf = |heads: u32, more: (&str, u32)| {
+        let mut metadata = serde_json::json!({
+            "general.architecture": "llama", "llama.embedding_length": 64, "llama.block_count": 2,
+            "llama.attention.head_count": heads, "llama.feed_forward_length": 96, "llama.context_length": 32,
+        });
+        metadata[more.0] = more.1.into();
+        Config::from_gguf(&metadata, 31, true).map(drop).map_err(|error| error.to_string())
+    };
+    let refused = |heads, more, field: &str, expected: &str| {
+        let error = gguf(heads, more).unwrap_err();
+        assert!(error.contains(field) && error.contains(expected), "{error}");
+    };
+    let nothing = ("llama.attention.head_count_kv", 4);
+    gguf(4, nothing).unwrap();
+    refused(128, ("llama.attention.head_count_kv", 128), "llama.embedding_length", "a multiple of the heads");
+    refused(4, ("llama.attention.head_count_kv", 3), "llama.attention.head_count_kv", "divide the heads");
+    refused(64, ("llama.attention.head_count_kv", 64), "llama.attention.key_length", "even");
+    refused(4, ("llama.block_count", 1 << 20), "llama.block_count", "at most 4096 layers");
+    refused(4, ("llama.context_length", 0), "llama.context_length", "a positive whole number");
+    let mut bert = Fixture::load("bert");
+    let segments = bert.tensors.iter_mut().find(|(name, _)| name.contains("token_type_embeddings"));
+    segments.expect("the fixture has segments").1.0[0] = 0;
+    assert!(Reference::new(&bert.config, &bert, 8, Output::Embedding).is_err());
 }
 
 #[test]
