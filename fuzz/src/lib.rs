@@ -3,7 +3,7 @@
 
 use kernels::{Cpu, Ints};
 use prover::{Weights, aggregate, commit_boundary, prove, setup};
-use verifier::graph::{Bound, Einsum, Graph, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term};
+use verifier::graph::{Bound, Einsum, Graph, Interface, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term};
 use verifier::key::{ModelKey, Partition, Security};
 use verifier::statement::Statement;
 
@@ -51,6 +51,7 @@ fn graph() -> Graph {
         ],
         inputs: vec![Port { tensor: X, exponent: 0 }],
         outputs: vec![Port { tensor: Y, exponent: 0 }],
+        interface: Interface::Tensors,
     }
 }
 

@@ -25,7 +25,7 @@ fn proved_class(model: &str, name: &str) -> usize {
     let options = ImportOptions { samples: samples.into(), ..ImportOptions::default() };
     let model = import_onnx(&read(model), &options).expect("the example imports");
     let pixels = quantise_input(&model.graph, 0, &pixels).expect("the pixels are in range");
-    let verified = proved(&model, 4, pixels);
+    let verified = proved(&model, 4, vec![pixels]);
     assert!(verified.soundness.total_bits >= 128.0, "{}", verified.soundness);
     let logits = &verified.outputs[0];
     (0..logits.len()).max_by_key(|&i| (logits[i], std::cmp::Reverse(i))).expect("there are logits")

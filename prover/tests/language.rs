@@ -9,34 +9,42 @@ mod fixture;
 use checkpoint::Checkpoint;
 use fixture::Fixture;
 use kernels::Ints;
-use model::language::{Config, Generation, Output, import};
+use model::language::{Config, Output, Prompt, import};
 use model::{ImportOptions, Model, dequantise};
 use std::path::Path;
+use verifier::generation::{self, Generated, Lengths};
 
-/// Proves a run on these tokens; the verified output.
-fn proved(model: &Model, tokens: &[u32]) -> Vec<i64> {
-    let input: Vec<i64> = tokens.iter().map(|&t| t.into()).collect();
-    common::imported::proved(model, 3, Ints::from(input)).outputs[0].clone()
+fn generate(model: &Model, prompt: &[u32]) -> Generated {
+    let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
+    let answer = placed.answer(&model.weights).expect("the model is causal");
+    Generated { prompt: prompt.to_vec(), answer: answer.map(|token| token.expect("the model runs")).collect() }
 }
 
-fn generate(model: &Model, prompt: &[u32]) -> Vec<u32> {
-    let generation = Generation::new(model, prompt).expect("the prompt fits");
-    generation.map(|token| token.expect("the model runs")).collect()
+/// Proves that the model gives this answer.
+fn proved(model: &Model, generated: &Generated) -> Option<Generated> {
+    let lengths = Lengths::of(&model.graph).expect("the model generates");
+    let inputs = generation::inputs(lengths, generated).expect("the answer fits");
+    common::imported::proved(model, 3, inputs.map(Ints::from).to_vec()).generated
 }
 
 #[test]
 fn every_architecture_is_proved() {
     for name in ["gpt2", "gpt2-digits", "llama", "gemma3"] {
         let f = Fixture::load(name);
-        let model = f.import(8, Output::Tokens(4));
-        let generated = generate(&model, &f.tokens[..5]);
-        let sequence: Vec<u32> = f.tokens[..5].iter().chain(&generated).copied().take(8).collect();
-        let expected: Vec<i64> = generated.iter().map(|&t| t.into()).collect();
-        assert_eq!(proved(&model, &sequence), expected, "{name}");
+        let model = f.import(8, Output::Answers(4));
+        let mut generated = generate(&model, &f.tokens[..3]);
+        assert_eq!(generated.answer.len(), 4);
+        // An answer may end anywhere.
+        for length in [4, 1] {
+            generated.answer.truncate(length);
+            assert_eq!(proved(&model, &generated), Some(generated.clone()), "{name}");
+        }
     }
     let f = Fixture::load("bert");
     let model = f.import(8, f.whole());
-    let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(proved(&model, &f.tokens)));
+    let tokens: Vec<i64> = f.tokens.iter().map(|&t| t.into()).collect();
+    let outputs = common::imported::proved(&model, 3, vec![Ints::from(tokens)]).outputs;
+    let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(outputs[0].clone()));
     let error = embedding.iter().zip(&f.output[0]).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(embedding.len() == f.output[0].len() && error < 1e-3, "{error}");
 }
@@ -60,10 +68,9 @@ fn a_trained_model_is_proved_to_sort() {
         sample([2, 2, 2, 1, 0, 0, 0, 0, 1, 2, 2]),
     ];
     let options = ImportOptions { samples, ..ImportOptions::default() };
-    let model = import(&config, &weights, 11, Output::Tokens(6), &options).unwrap_or_else(|e| panic!("{e}"));
+    let model = import(&config, &weights, 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
     let prompt = [2, 1, 0, 2, 0, 1];
     let generated = generate(&model, &prompt);
-    assert_eq!(generated, [0, 0, 1, 1, 2, 2]);
-    let sequence: Vec<u32> = prompt.iter().chain(&generated[..5]).copied().collect();
-    assert_eq!(proved(&model, &sequence), [0, 0, 1, 1, 2, 2]);
+    assert_eq!(generated.answer, [0, 0, 1, 1, 2, 2]);
+    assert_eq!(proved(&model, &generated), Some(generated));
 }

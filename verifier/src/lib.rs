@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod argument;
 pub mod commitment;
 pub mod field;
+pub mod generation;
 pub mod graph;
 pub mod key;
 pub mod multilinear;

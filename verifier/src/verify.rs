@@ -4,7 +4,8 @@
 use crate::argument::ledger::PointValue;
 use crate::argument::{Rejection, require, subgraph};
 use crate::commitment::{self, Claim, Claimed, Layout, OpeningError, ParametersError, opening_soundness};
-use crate::graph::TensorId;
+use crate::generation::{self, Generated, GenerationError};
+use crate::graph::{Interface, TensorId};
 use crate::key::ModelKey;
 use crate::multilinear::evaluate;
 use crate::plan::Home;
@@ -27,6 +28,8 @@ pub struct Verified {
     pub inputs: Vec<Vec<i64>>,
     /// Public outputs, by port.
     pub outputs: Vec<Vec<i64>>,
+    /// What they say, if the model generates.
+    pub generated: Option<Generated>,
     /// Digest of the statement.
     pub statement: Digest,
     /// Every error term, and their union.
@@ -50,6 +53,9 @@ pub enum VerifyError {
     /// The public values do not fit the model.
     #[error("the proof's public values do not fit the model: {0}")]
     Statement(#[from] StatementError),
+    /// The public values are not a prompt and its answer.
+    #[error("the proof's public values are no generation: {0}")]
+    Generation(#[from] GenerationError),
     /// Another number of subgraphs than the partition's.
     #[error("the proof has {found} subgraph proofs; the model's partition has {expected}")]
     Subgraphs {
@@ -235,6 +241,15 @@ pub fn begin_aggregate(
     subgraphs.iter().for_each(|proof| transcript.absorb("subgraph", proof));
 }
 
+/// What a statement about a model that generates says; `None` if the model does not.
+///
+/// # Errors
+/// If it says nothing.
+pub fn generated(key: &ModelKey, statement: &Statement) -> Result<Option<Generated>, GenerationError> {
+    let Interface::Generation(_) = key.graph().interface else { return Ok(None) };
+    generation::read(key.graph(), &statement.inputs, &statement.outputs).map(Some)
+}
+
 /// Verifies a proof against a model key that the caller trusts.
 ///
 /// # Errors
@@ -245,6 +260,7 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
         return Err(VerifyError::Model { found: hex(&proof.model), expected: hex(&key.commitment()) });
     }
     proof.statement.check(key.graph())?;
+    let generated = generated(key, &proof.statement)?;
     let expected = key.plan().subgraphs.len();
     if proof.subgraphs.len() != expected {
         return Err(VerifyError::Subgraphs { found: proof.subgraphs.len(), expected });
@@ -267,7 +283,7 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
         return Err(VerifyError::Soundness { found: soundness.total_bits, demanded });
     }
     let Statement { inputs, outputs } = proof.statement;
-    Ok(Verified { inputs, outputs, statement, soundness })
+    Ok(Verified { inputs, outputs, generated, statement, soundness })
 }
 
 fn verify_boundary(

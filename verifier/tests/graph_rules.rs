@@ -54,6 +54,7 @@ fn graph() -> Graph {
             .collect(),
         inputs: vec![Port { tensor: X, exponent: 0 }],
         outputs: vec![Port { tensor: TensorId(5), exponent: 0 }],
+        interface: Interface::Tensors,
     }
 }
 

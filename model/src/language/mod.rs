@@ -12,10 +12,11 @@ use crate::import::{self, ImportError};
 use crate::{ImportOptions, Model};
 pub use architecture::Head;
 pub use config::{Config, ConfigError};
-pub use generate::{GenerateError, Generation};
+pub use generate::{GenerateError, Generation, Prompt};
 pub use network::Output;
 pub use perplexity::{Perplexity, PerplexityError, perplexity};
 use thiserror::Error;
+use verifier::graph::Interface;
 
 /// Named tensors of a checkpoint.
 pub trait Tensors {
@@ -73,7 +74,7 @@ pub enum LanguageError {
     Import(#[from] ImportError),
 }
 
-/// Imports a model for sequences of `length` tokens. The samples of `options` are lists of token numbers.
+/// Imports a model for sequences of `length` tokens. The samples of `options` are lists of token numbers, one list each.
 ///
 /// # Errors
 /// See [`LanguageError`].
@@ -84,7 +85,14 @@ pub fn import(
     output: Output,
     options: &ImportOptions,
 ) -> Result<Model, LanguageError> {
-    Ok(import::quantised(network::build(config, weights, length, output)?, options)?)
+    let float = network::build(config, weights, length, output)?;
+    let Output::Answers(answers) = output else { return Ok(import::quantised(float, options)?) };
+    // The last positions, where answers have most to look back at.
+    let placed = |sample: &Vec<Vec<f32>>| sample.iter().cloned().chain([vec![(length - answers) as f32]]).collect();
+    let options = ImportOptions { samples: options.samples.iter().map(placed).collect(), ..options.clone() };
+    let mut model = import::quantised(float, &options)?;
+    model.graph.interface = Interface::Generation(verifier::generation::Generation::default());
+    Ok(model)
 }
 
 /// The model in floating point.

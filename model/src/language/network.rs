@@ -16,8 +16,9 @@ use verifier::graph::IndexMap;
 pub enum Output {
     /// Logits of the next token at the last positions, so many: `[n, vocabulary]`.
     Logits(usize),
-    /// The most likely next token at the last positions: `[n]`.
-    Tokens(usize),
+    /// The most likely next token, ties to the smaller number, at the position that a second input `[1]` names and at those that
+    /// follow it: `[n]`. The position leaves room for all of them.
+    Answers(usize),
     /// The embedding of the text: `[width]`.
     Embedding,
 }
@@ -42,7 +43,7 @@ pub fn build(config: &Config, weights: &dyn Tensors, length: usize, output: Outp
     let result = network.head(embedding, x, output)?;
     let name = match output {
         Output::Logits(_) => "logits",
-        Output::Tokens(_) => "tokens",
+        Output::Answers(_) => "answers",
         Output::Embedding => "embedding",
     };
     network.g.outputs.push((name.into(), result));
@@ -431,20 +432,41 @@ impl Network<'_> {
                 let inverse = self.g.rsqrt(square);
                 Ok(self.g.mul(mean, inverse))
             }
-            (Head::Vocabulary, Output::Logits(n) | Output::Tokens(n)) if (1..=length).contains(&n) => {
-                x = self.g.reindex_axis(x, 0, (vec![n], affine((length - n) as i64, &[1])));
+            (Head::Vocabulary, Output::Logits(n) | Output::Answers(n)) if (1..=length).contains(&n) => {
+                x = match output {
+                    Output::Answers(_) => self.chosen(x, n),
+                    _ => self.g.reindex_axis(x, 0, (vec![n], affine((length - n) as i64, &[1]))),
+                };
                 if self.architecture().final_norm {
                     x = self.norm(names.final_norm, None, x)?;
                 }
                 self.g.layer = "logits".into();
                 let logits = self.logits(embedding, x, n)?;
-                Ok(if matches!(output, Output::Tokens(_)) { self.g.arg_max(logits, false) } else { logits })
+                Ok(if matches!(output, Output::Answers(_)) { self.g.arg_max(logits, false) } else { logits })
             }
-            (_, Output::Logits(n) | Output::Tokens(n)) if n == 0 || n > length => {
+            (_, Output::Logits(n) | Output::Answers(n)) if n == 0 || n > length => {
                 Err(LanguageError::Length { length: n, context: length })
             }
             (head, _) => Err(LanguageError::Output { output, head }),
         }
+    }
+
+    /// The `n` rows of `x` from the position on that the second input names.
+    fn chosen(&mut self, x: Value, n: usize) -> Value {
+        let (length, width) = (self.length, self.config.width);
+        let places = length - n + 1;
+        self.g.layer = "answer position".into();
+        let first = self.g.input(1, &[1], Kind::Int);
+        self.g.classes.insert(1, places);
+        if places == 1 {
+            return x;
+        }
+        let hot = self.g.one_hot(first, places);
+        let hot = self.g.reshape(hot, &[places]);
+        // Row j chooses position i where first = i - j.
+        let band = self.g.reindex_axis(hot, 0, (vec![n, length], affine(0, &[-1, 1])));
+        let rows = term(&[(band, &[0, 1]), (x, &[1, 2])]);
+        self.g.einsum(Kind::Real, vec![n, length, width], vec![0, 2], vec![rows])
     }
 
     fn logits(&mut self, embedding: Embedding, x: Value, n: usize) -> Result<Value, LanguageError> {

@@ -12,22 +12,32 @@ mod shared;
 use definition::Tensors as Defined;
 use fixture::Fixture;
 use kernels::Ints;
-use model::language::{Config, GenerateError, Generation, LanguageError, Output, Reference, perplexity};
+use model::language::{Config, GenerateError, LanguageError, Output, Prompt, Reference, perplexity};
 use model::{Cache, Model, Values, dequantise, execute};
+use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::TensorId;
 
 const ALL: [&str; 5] = ["gpt2", "gpt2-digits", "llama", "gemma3", "bert"];
 const CAUSAL: [&str; 4] = ["gpt2", "gpt2-digits", "llama", "gemma3"];
 
-/// Every tensor of a run on these tokens.
-fn run(model: &Model, tokens: &[u32]) -> Values {
+/// Every tensor of a run on these inputs.
+fn run(model: &Model, inputs: &[Vec<i64>]) -> Values {
     let graph = &model.graph;
     let mut values: Values = vec![None; graph.tensors.len()];
     model.weights.iter().for_each(|(id, weight)| values[id.index()] = Some(weight.clone()));
-    let tokens: Vec<i64> = tokens.iter().map(|&t| t.into()).collect();
-    values[graph.inputs[0].tensor.index()] = Some(Ints::from(tokens));
+    assert_eq!(inputs.len(), graph.inputs.len());
+    graph
+        .inputs
+        .iter()
+        .zip(inputs)
+        .for_each(|(port, input)| values[port.tensor.index()] = Some(Ints::from(input.clone())));
     execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
     values
+}
+
+/// Tokens as an input.
+fn sequence(tokens: &[u32]) -> [Vec<i64>; 1] {
+    [tokens.iter().map(|&t| t.into()).collect()]
 }
 
 fn output(model: &Model, values: &Values) -> Vec<i64> {
@@ -55,7 +65,7 @@ fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
     for name in ALL {
         let f = Fixture::load(name);
         let model = f.import(f.tokens.len(), f.whole());
-        let values = run(&model, &f.tokens);
+        let values = run(&model, &sequence(&f.tokens));
         let mut defined = Defined::new();
         for (id, tensor) in (0..).map(TensorId).zip(&model.graph.tensors) {
             if !matches!(tensor.source, verifier::graph::Source::Node(_)) {
@@ -77,20 +87,32 @@ fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
     }
 }
 
+/// The whole answer to a prompt.
+fn answer(model: &Model, prompt: &[u32]) -> Vec<u32> {
+    let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
+    let answer = placed.answer(&model.weights).expect("the model is causal");
+    answer.map(|token| token.expect("the model runs")).collect()
+}
+
 #[test]
 fn caches_give_what_one_pass_gives() {
     for name in CAUSAL {
         let f = Fixture::load(name);
-        let length = 8;
-        let model = f.import(length, Output::Tokens(length));
-        for prompt in 1..length {
-            let tokens = Generation::new(&model, &f.tokens[..prompt]).expect("the prompt fits");
-            let generated: Vec<u32> = tokens.map(|t| t.expect("the model runs")).collect();
-            assert_eq!(generated.len(), length - prompt + 1, "{name}");
-            let whole: Vec<u32> = f.tokens[..prompt].iter().chain(&generated).copied().collect();
-            let answers = output(&model, &run(&model, &whole[..length]));
-            let chosen: Vec<i64> = generated.iter().map(|&t| t.into()).collect();
-            assert_eq!(answers[prompt - 1..], chosen[..], "{name} after {prompt}");
+        for (length, answers) in [(8, 4), (8, 1), (5, 5)] {
+            let model = f.import(length, Output::Answers(answers));
+            for prompt in 1..=length + 1 - answers {
+                let prompt = f.tokens[..prompt].to_vec();
+                let generated = Generated { answer: answer(&model, &prompt), prompt };
+                assert_eq!(generated.answer.len(), answers, "{name}");
+                let lengths = Lengths::of(&model.graph).expect("the model generates");
+                let inputs = generation::inputs(lengths, &generated).expect("the answer fits");
+                let values = run(&model, &inputs);
+                assert_eq!(
+                    generation::read(&model.graph, &inputs, &[output(&model, &values)]),
+                    Ok(generated),
+                    "{name}"
+                );
+            }
         }
     }
 }
@@ -101,7 +123,7 @@ fn steps_of_any_size_give_the_same_logits() {
     for name in CAUSAL {
         let f = Fixture::load(name);
         let model = f.import(8, Output::Logits(8));
-        let whole = output(&model, &run(&model, &f.tokens));
+        let whole = output(&model, &run(&model, &sequence(&f.tokens)));
         for steps in [vec![8], vec![1; 8], vec![3, 4, 1], vec![1, 7]] {
             let mut cache = Cache::new(&model.graph, &model.weights).expect("the model is causal");
             let mut logits = Vec::new();
@@ -117,7 +139,7 @@ fn steps_of_any_size_give_the_same_logits() {
         let mut altered = f.tokens.clone();
         altered[6] = (altered[6] + 1) % 29;
         let vocabulary = whole.len() / 8;
-        let other = output(&model, &run(&model, &altered));
+        let other = output(&model, &run(&model, &sequence(&altered)));
         assert_eq!(other[..6 * vocabulary], whole[..6 * vocabulary], "{name} looks ahead");
         assert_ne!(other[6 * vocabulary..], whole[6 * vocabulary..], "{name} does not look at its token");
     }
@@ -133,13 +155,15 @@ fn what_does_not_fit_is_refused_by_name() {
     without.tensors.remove("transformer.h.1.mlp.c_fc.weight").expect("the fixture has the tensor");
     let missing = Reference::new(&without.config, &without, 8, Output::Logits(8)).err().map(|e| e.to_string());
     assert_eq!(missing.as_deref(), Some("the checkpoint has no tensor 'h.1.mlp.c_fc.weight'"));
-    let model = f.import(8, Output::Tokens(4));
-    assert_eq!(Generation::new(&model, &[]).err(), Some(GenerateError::Empty));
-    let prompt = |n: usize| Generation::new(&model, &f.tokens[..n]).err().map(|e| e.to_string());
-    assert_eq!(prompt(4).as_deref(), Some("the prompt has 4 tokens; this model takes from 5 to 8"));
-    assert_eq!(prompt(5), None);
-    let unknown = Generation::new(&model, &[1, 2, 3, 4, 31]).err().map(|e| e.to_string());
-    assert_eq!(unknown.as_deref(), Some("tensor 'tokens' has the value 31; expected 0..=30"));
+    let model = f.import(8, Output::Answers(4));
+    assert_eq!(Prompt::new(&model.graph, &[]).err(), Some(GenerateError::Empty));
+    let prompt = |n: usize| Prompt::new(&model.graph, &f.tokens[..n]).err().map(|e| e.to_string());
+    let long = "the prompt has 6 tokens; this model takes at most 5: it reads 8 and answers with up to 4";
+    assert_eq!((prompt(5), prompt(6).as_deref()), (None, Some(long)));
+    let unknown = Prompt::new(&model.graph, &[1, 2, 3, 4, 31]).expect("the prompt fits");
+    let unknown = unknown.answer(&model.weights).expect("the model is causal").next().expect("there is an answer");
+    let unknown = unknown.unwrap_err().to_string();
+    assert_eq!(unknown, "tensor 'tokens' has the value 31; expected 0..=30");
     let logits = f.import(7, Output::Logits(7));
     let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
     let refused = |model: &Model, window: &[u32]| {

@@ -9,14 +9,15 @@ use verifier::graph::Port;
 use verifier::key::Security;
 use verifier::statement::Statement;
 
-/// Proves a run of a model of one input, cut into so many subgraphs.
-pub fn proved(model: &Model, subgraphs: u32, input: Ints) -> Verified {
+/// Proves a run of a model, cut into so many subgraphs.
+pub fn proved(model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> Verified {
     let cut = partition(model, Subgraphs::Count(subgraphs)).expect("the model can be cut");
     let graph = &model.graph;
     let key = setup(&Cpu, graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
     let mut values: Values = vec![None; graph.tensors.len()];
     model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
-    values[graph.inputs[0].tensor.index()] = Some(input);
+    assert_eq!(inputs.len(), graph.inputs.len());
+    graph.inputs.iter().zip(inputs).for_each(|(port, input)| values[port.tensor.index()] = Some(input));
     execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
     let public = |ports: &[Port]| -> Vec<Vec<i64>> {
         ports.iter().map(|p| values[p.tensor.index()].as_ref().map_or(vec![], Ints::to_vec)).collect()

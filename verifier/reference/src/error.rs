@@ -17,6 +17,9 @@ pub enum Error {
     /// The public values do not fit the model.
     #[error("the public values do not fit the model: {0}")]
     Statement(String),
+    /// The public values are not a prompt and its answer.
+    #[error("the public values are no generation: {0}")]
+    Generation(&'static str),
     /// Another number of subgraph proofs than subgraphs, or a boundary root where there is no boundary, or the reverse.
     #[error("the proof's parts do not fit the partition")]
     Parts,

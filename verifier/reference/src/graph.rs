@@ -3,6 +3,7 @@
 //! The order of fields and variants is the encoding. The meaning of each node in integers: `docs/semantics.md`.
 
 use crate::error::Error;
+use crate::transcript::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Index of a tensor.
@@ -201,6 +202,24 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// Public outputs.
     pub outputs: Vec<Port>,
+    /// How the public tensors are to be read.
+    pub interface: Interface,
+}
+
+/// How the public tensors are to be read.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Interface {
+    /// As they are.
+    Tensors,
+    /// As a prompt and its answer: section 10.
+    Generation(Generation),
+}
+
+/// A model that goes on with a prompt.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Generation {
+    /// BLAKE3 of the tokenizer's file.
+    pub tokenizer: Option<Digest>,
 }
 
 /// A public tensor; its integers stand for `integer * 2^-exponent`.

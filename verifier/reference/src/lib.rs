@@ -12,6 +12,7 @@ mod extension;
 mod field;
 mod file;
 mod fractions;
+mod generation;
 mod graph;
 mod key;
 mod limbs;

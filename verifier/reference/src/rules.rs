@@ -1,6 +1,7 @@
 //! Rules of a graph, on which the argument's soundness rests: ids, shapes, labels and magnitudes.
 
 use crate::error::Error;
+use crate::generation;
 use crate::graph::{Advice, AdviceRule, Bound, Einsum, Graph, IndexMap, Lookup, Op, Source, View};
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ fn below_62_bits(x: i64) -> bool {
 pub fn check(graph: &Graph) -> Result<(), Error> {
     check_tensors(graph)?;
     check_ports(graph)?;
+    generation::check(graph)?;
     for (index, node) in graph.nodes.iter().enumerate() {
         let place = format!("node '{}'", node.name);
         for input in node.op.inputs() {

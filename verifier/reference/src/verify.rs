@@ -5,6 +5,7 @@ use crate::commitment::{self, Claimed, Layout};
 use crate::error::{Error, require};
 use crate::extension::evaluate_integers;
 use crate::file::File;
+use crate::generation;
 use crate::key::Key;
 use crate::plan::{Home, shapes};
 use crate::soundness::Account;
@@ -20,6 +21,8 @@ pub struct Verified {
     pub inputs: Vec<Vec<i64>>,
     /// Public outputs by port.
     pub outputs: Vec<Vec<i64>>,
+    /// Tokens that the model chose after the prompt; none if it does not generate.
+    pub answer: Vec<i64>,
     /// The statement's digest.
     pub statement: Digest,
     /// Bits of soundness.
@@ -48,6 +51,7 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
         return Err(Error::Model);
     }
     file.check(&key.graph)?;
+    let answer = generation::answer(&key.graph, &file)?;
     let fits =
         file.subgraphs.len() == key.plan.subgraphs.len() && file.boundary.is_some() != key.plan.boundary.is_empty();
     if !fits {
@@ -65,7 +69,7 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
     if bits < f64::from(demanded) {
         return Err(Error::Soundness { found: bits, demanded });
     }
-    Ok(Verified { inputs: file.inputs, outputs: file.outputs, statement, bits })
+    Ok(Verified { inputs: file.inputs, outputs: file.outputs, answer, statement, bits })
 }
 
 /// Bits that every opening must reach: the key's, and room for all openings and the arguments in one union.

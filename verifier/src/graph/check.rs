@@ -1,6 +1,7 @@
 //! Structural rules of a graph. Everything downstream (executor, plan, protocol) relies on them.
 
-use super::{AdviceRule, Bound, Einsum, Graph, IndexMap, Lookup, Op, Source, TensorId, View};
+use super::{AdviceRule, Bound, Einsum, Graph, IndexMap, Interface, Lookup, Op, Source, TensorId, View};
+use crate::generation;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -88,7 +89,10 @@ impl Graph {
         if self.outputs.is_empty() {
             return Err(port("the graph has no output"));
         }
-        Ok(())
+        match self.interface {
+            Interface::Tensors => Ok(()),
+            Interface::Generation(_) => generation::check(self).map_err(|problem| port(&problem)),
+        }
     }
 
     fn shape(&self, id: TensorId) -> Result<&[usize], String> {

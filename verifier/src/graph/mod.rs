@@ -6,6 +6,7 @@
 mod check;
 mod view;
 
+use crate::generation::Generation;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -187,6 +188,18 @@ pub struct Graph {
     pub inputs: Vec<Port>,
     /// Public outputs, in the order of the source model.
     pub outputs: Vec<Port>,
+    /// What inputs and outputs stand for.
+    pub interface: Interface,
+}
+
+/// What the public tensors of a graph stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Interface {
+    /// For themselves.
+    #[default]
+    Tensors,
+    /// For a prompt and the model's answer.
+    Generation(Generation),
 }
 
 /// A public tensor and how its integers stand for real numbers: `real = integer * 2^(-exponent)`.

@@ -1,0 +1,43 @@
+//! Section 10: the public values of a model that generates are a prompt and the answer that the model chose.
+
+use crate::error::Error;
+use crate::file::File;
+use crate::graph::{Graph, Interface};
+
+/// The rule that ports must keep: the sequence `[length]`, the prompt's last position `[1]`, the choices `[answers]`.
+pub fn check(graph: &Graph) -> Result<(), Error> {
+    let Interface::Generation(_) = graph.interface else { return Ok(()) };
+    let fail = || Error::Key("ports: they are not those of a model that generates".into());
+    let ([sequence, last], [choices]) = (graph.inputs.as_slice(), graph.outputs.as_slice()) else { return Err(fail()) };
+    let whole = [sequence.exponent, last.exponent, choices.exponent] == [0, 0, 0];
+    let (sequence, last, choices) =
+        (graph.tensor(sequence.tensor)?, graph.tensor(last.tensor)?, graph.tensor(choices.tensor)?);
+    let (&[length], &[1], &[answers]) = (sequence.shape.as_slice(), last.shape.as_slice(), choices.shape.as_slice())
+    else {
+        return Err(fail());
+    };
+    let places = length.checked_sub(answers).is_some_and(|places| i64::try_from(places) == Ok(last.hi)) && last.lo == 0;
+    let tokens = sequence.lo == 0 && sequence.hi >= 1 && sequence.hi <= i64::from(u32::MAX);
+    if whole && places && tokens && choices.lo >= 0 && choices.hi <= sequence.hi { Ok(()) } else { Err(fail()) }
+}
+
+/// The tokens that the model chose: the only answer of which the sequence is prompt, answer without its last token, then (as far as there is
+/// room) a token other than that, 0 unless it is 0, and zeros.
+pub fn answer(graph: &Graph, file: &File<'_>) -> Result<Vec<i64>, Error> {
+    let Interface::Generation(_) = graph.interface else { return Ok(Vec::new()) };
+    let fail = Error::Internal("the ports of a model that generates");
+    let ([sequence, last], [choices]) = (file.inputs.as_slice(), file.outputs.as_slice()) else { return Err(fail) };
+    let last = last.first().and_then(|&last| usize::try_from(last).ok());
+    let Some((_, rest)) = last.and_then(|last| sequence.split_at_checked(last + 1)) else { return Err(fail) };
+    for count in 1..=choices.len() {
+        let answer: Vec<i64> = choices.iter().take(count).copied().collect();
+        let Some((&end, read)) = answer.split_last() else { return Err(fail) };
+        let mut expected = read.to_vec();
+        expected.push(i64::from(end == 0));
+        expected.resize(rest.len().max(count), 0);
+        if rest.iter().zip(&expected).all(|(a, b)| a == b) && rest.len() + 1 >= count {
+            return Ok(answer);
+        }
+    }
+    Err(Error::Generation("the sequence does not follow the model's choices"))
+}
