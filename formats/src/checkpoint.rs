@@ -1,13 +1,9 @@
-//! A model as it lies on a disk: a folder in Hugging Face's layout, or a GGUF file.
+//! A model as it is published: the files of Hugging Face's layout, or one GGUF file; on a disk, or wherever bytes can be read.
 
-use std::{
-    fs::File,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs::File, io::ErrorKind, path::Path, sync::Arc};
 
 use crate::{
-    Config, FormatError, Tokenizer, gguf, safetensors,
+    Config, FormatError, Source, Tokenizer, gguf, safetensors,
     source::Named,
     weights::{Weights, place},
 };
@@ -30,12 +26,24 @@ pub struct Checkpoint {
     pub config: Config,
     /// Tensors.
     pub weights: Weights,
-    /// Where the tokenizer's files lie; GGUF has them inside.
-    folder: Option<PathBuf>,
+    /// What the tokenizer is made of; GGUF has it in the metadata.
+    tokenizer: Option<TokenizerFiles>,
 }
+
+#[derive(Clone, Debug)]
+struct TokenizerFiles {
+    tokenizer: Named,
+    generation_config: Option<Named>,
+    tokenizer_config: Option<Named>,
+}
+
+/// A file by its name, if there is one.
+type Find<'a> = dyn Fn(&str) -> Result<Option<Named>, FormatError> + 'a;
 
 /// Largest file of JSON.
 const JSON_MOST: u64 = 256 << 20;
+/// What makes files a model in Hugging Face's layout.
+const CONFIG: &str = "config.json";
 
 /// Opens a model: reads its headers, and keeps its files open for the tensors.
 ///
@@ -43,39 +51,61 @@ const JSON_MOST: u64 = 256 << 20;
 /// If files are missing or malformed.
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     if path.is_dir() {
-        return open_folder(path);
+        return folder(&|name| named(&path.join(name)), &|name| path.join(name).display().to_string());
     }
-    let file = named(path)?.ok_or_else(|| missing(path, "a GGUF file, or a folder with config.json"))?;
+    let file = named(path)?.ok_or_else(|| absent(path.display(), "a GGUF file, or a folder with config.json"))?;
+    single(file)
+}
+
+/// Opens a model whose files lie in memory, or anywhere else that bytes can be read from, by name: those of Hugging Face's
+/// layout, `config.json` among them, or one GGUF file of any name.
+///
+/// # Errors
+/// If files are missing or malformed.
+pub fn open_files(files: &BTreeMap<String, Arc<dyn Source>>) -> Result<Checkpoint, FormatError> {
+    match files.first_key_value() {
+        Some((name, source)) if files.len() == 1 && name != CONFIG => {
+            single(Named { name: name.clone(), source: source.clone() })
+        }
+        _ => {
+            let find = |name: &str| files.get(name).map(|source| Named { name: name.into(), source: source.clone() });
+            folder(&|name| Ok(find(name)), &str::to_owned)
+        }
+    }
+}
+
+fn single(file: Named) -> Result<Checkpoint, FormatError> {
     let gguf::Gguf { config, weights } = gguf::read_named(file)?;
-    Ok(Checkpoint { layout: Layout::Gguf, config, weights, folder: None })
+    Ok(Checkpoint { layout: Layout::Gguf, config, weights, tokenizer: None })
 }
 
-fn open_folder(folder: &Path) -> Result<Checkpoint, FormatError> {
-    let config = optional_config(folder, "config.json")?;
-    let config = config.ok_or_else(|| missing(&folder.join("config.json"), "the model's config.json"))?;
-    let weights = match named(&folder.join("model.safetensors"))? {
+fn folder(find: &Find<'_>, path: &dyn Fn(&str) -> String) -> Result<Checkpoint, FormatError> {
+    let config = find(CONFIG)?.ok_or_else(|| absent(path(CONFIG), "the model's config.json"))?;
+    let weights = match find("model.safetensors")? {
         Some(file) => safetensors::read_named(file)?,
-        None => sharded(folder)?,
+        None => sharded(find, path)?,
     };
-    Ok(Checkpoint { layout: Layout::HuggingFace, config, weights, folder: Some(folder.into()) })
+    let tokenizer = match find("tokenizer.json")? {
+        Some(tokenizer) => Some(TokenizerFiles {
+            tokenizer,
+            generation_config: find("generation_config.json")?,
+            tokenizer_config: find("tokenizer_config.json")?,
+        }),
+        None => None,
+    };
+    Ok(Checkpoint { layout: Layout::HuggingFace, config: parsed(&config)?, weights, tokenizer })
 }
 
-fn sharded(folder: &Path) -> Result<Weights, FormatError> {
+fn sharded(find: &Find<'_>, path: &dyn Fn(&str) -> String) -> Result<Weights, FormatError> {
     const INDEX: &str = "model.safetensors.index.json";
-    let index = named(&folder.join(INDEX))?;
-    let index = index.ok_or_else(|| missing(&folder.join("model.safetensors"), &format!("this file, or {INDEX}")))?;
+    let index = find(INDEX)?;
+    let index = index.ok_or_else(|| absent(path("model.safetensors"), &format!("this file, or {INDEX}")))?;
     let mut weights = Weights::default();
     for (shard, tensors) in safetensors::shards(&index.name, &index.read_all(JSON_MOST)?)? {
-        let path = folder.join(&shard);
-        let file = named(&path)?.ok_or_else(|| missing(&path, "a file that the index names"))?;
+        let file = find(&shard)?.ok_or_else(|| absent(path(&shard), "a file that the index names"))?;
         let found = safetensors::read_named(file)?;
         if let Some(lost) = tensors.iter().find(|tensor| found.get(tensor).is_none()) {
-            return Err(FormatError::new(
-                &path.display().to_string(),
-                place(lost),
-                "it here, as the index says",
-                "none",
-            ));
+            return Err(FormatError::new(&path(&shard), place(lost), "it here, as the index says", "none"));
         }
         weights.extend(found)?;
     }
@@ -88,21 +118,19 @@ impl Checkpoint {
     /// # Errors
     /// If it is malformed or of a kind that is not supported.
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>, FormatError> {
-        let Some(folder) = &self.folder else {
+        let Some(files) = &self.tokenizer else {
             let present = self.config.get("tokenizer.ggml.model").is_some();
             return present.then(|| Tokenizer::from_gguf(&self.config)).transpose();
         };
-        let Some(file) = named(&folder.join("tokenizer.json"))? else { return Ok(None) };
-        let generation = optional_config(folder, "generation_config.json")?;
-        let tokenizer = optional_config(folder, "tokenizer_config.json")?;
+        let generation = files.generation_config.as_ref().map(parsed).transpose()?;
+        let tokenizer = files.tokenizer_config.as_ref().map(parsed).transpose()?;
         let configs: Vec<&Config> = generation.iter().chain([&self.config]).chain(&tokenizer).collect();
-        Tokenizer::from_json(&file.name, &file.read_all(JSON_MOST)?, &configs).map(Some)
+        Tokenizer::from_json(&files.tokenizer.name, &files.tokenizer.read_all(JSON_MOST)?, &configs).map(Some)
     }
 }
 
-fn optional_config(folder: &Path, name: &str) -> Result<Option<Config>, FormatError> {
-    let Some(file) = named(&folder.join(name))? else { return Ok(None) };
-    Config::from_json(&file.name, &file.read_all(JSON_MOST)?).map(Some)
+fn parsed(file: &Named) -> Result<Config, FormatError> {
+    Config::from_json(&file.name, &file.read_all(JSON_MOST)?)
 }
 
 /// The file, if there is one.
@@ -115,6 +143,6 @@ fn named(path: &Path) -> Result<Option<Named>, FormatError> {
     }
 }
 
-fn missing(path: &Path, expected: &str) -> FormatError {
-    FormatError::new(&path.display().to_string(), "file", expected, "no such file")
+fn absent(path: impl std::fmt::Display, expected: &str) -> FormatError {
+    FormatError::new(&path.to_string(), "file", expected, "no such file")
 }

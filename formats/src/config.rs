@@ -1,6 +1,6 @@
 //! A model's hyperparameters: `config.json` with nested keys joined by a dot, or GGUF's metadata under its own keys.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value as Json;
 
@@ -182,7 +182,7 @@ impl Config {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match convert(value) {
                 Some(converted) => Ok(Some(converted)),
-                None => Err(FormatError::new(&self.file, place(key), expected, describe(value))),
+                None => Err(FormatError::new(&self.file, place(key), expected, value)),
             },
         }
     }
@@ -201,18 +201,20 @@ fn place(key: &str) -> String {
     format!("key '{key}'")
 }
 
-fn describe(value: &Value) -> String {
-    let list = |length: usize, of: &str| format!("a list of {length} {of}");
-    match value {
-        Value::Null => "nothing".into(),
-        Value::Boolean(x) => x.to_string(),
-        Value::Integer(x) => x.to_string(),
-        Value::Float(x) => x.to_string(),
-        Value::Text(x) => format!("'{x}'"),
-        Value::Booleans(x) => list(x.len(), "flags"),
-        Value::Integers(x) => list(x.len(), "integers"),
-        Value::Floats(x) => list(x.len(), "numbers"),
-        Value::Texts(x) => list(x.len(), "texts"),
+impl fmt::Display for Value {
+    /// For errors: a list by its length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("nothing"),
+            Self::Boolean(x) => write!(f, "{x}"),
+            Self::Integer(x) => write!(f, "{x}"),
+            Self::Float(x) => write!(f, "{x}"),
+            Self::Text(x) => write!(f, "'{x}'"),
+            Self::Booleans(x) => write!(f, "a list of {} flags", x.len()),
+            Self::Integers(x) => write!(f, "a list of {} integers", x.len()),
+            Self::Floats(x) => write!(f, "a list of {} numbers", x.len()),
+            Self::Texts(x) => write!(f, "a list of {} texts", x.len()),
+        }
     }
 }
 

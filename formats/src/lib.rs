@@ -14,7 +14,7 @@ mod source;
 mod tokenizer;
 mod weights;
 
-pub use checkpoint::{Checkpoint, Layout, open};
+pub use checkpoint::{Checkpoint, Layout, open, open_files};
 pub use config::{Config, Value};
 pub use encoding::Encoding;
 pub use error::FormatError;

@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use common::read;
-use formats::{Encoding, Layout, open, safetensors};
+use common::{GgufFile, Meta, read};
+use formats::{Encoding, Layout, Source, open, open_files, safetensors};
 
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
@@ -129,6 +129,26 @@ fn a_folder_is_a_model_in_one_file_or_in_shards() {
         ("2.safetensors", &twice),
     ];
     assert_eq!(refused(folder(&files).path()), "tensor 'a': a tensor in one file: one in two");
+}
+
+#[test]
+fn files_in_memory_are_a_model_too() {
+    let files = |files: &[(&str, &[u8])]| -> BTreeMap<String, Arc<dyn Source>> {
+        files.iter().map(|(name, bytes)| ((*name).into(), Arc::new(bytes.to_vec()) as Arc<dyn Source>)).collect()
+    };
+    let model = open_files(&files(&[("config.json", br#"{"n_layer": 2}"#), ("model.safetensors", &one("w", 1.5))]));
+    let model = model.unwrap();
+    assert_eq!((model.layout, model.config.usize("n_layer")), (Layout::HuggingFace, Ok(2)));
+    assert_eq!(model.weights.read("w", &[1]).unwrap(), [1.5]);
+
+    let gguf = GgufFile::default().with("general.architecture", Meta::Text("llama".into())).tensor("w", &[1], &[2.5]);
+    let model = open_files(&files(&[("5f3a", &gguf.bytes())])).unwrap();
+    assert_eq!((model.layout, model.weights.read("w", &[1]).unwrap()), (Layout::Gguf, vec![2.5]));
+
+    let error = |list: &[(&str, &[u8])]| open_files(&files(list)).map(drop).unwrap_err().to_string();
+    assert_eq!(error(&[]), "config.json: file: expected the model's config.json, found no such file");
+    assert!(error(&[("config.json", b"{}")]).starts_with("model.safetensors: file: expected this file"));
+    assert_eq!(error(&[("m", b"{}")]).split(':').next(), Some("m"));
 }
 
 #[test]

@@ -1,15 +1,12 @@
 //! Transformers from weights to a proof that both verifiers accept: every architecture, and a trained model that sorts.
 
-#[path = "../../model/tests/language/checkpoint.rs"]
-mod checkpoint;
 mod common;
 #[path = "../../model/tests/language/fixture.rs"]
 mod fixture;
 
-use checkpoint::Checkpoint;
 use fixture::Fixture;
 use kernels::Ints;
-use model::language::{Config, Output, Prompt, import};
+use model::language::{Output, Prompt, import, open};
 use model::{ImportOptions, Model, dequantise};
 use std::path::Path;
 use verifier::generation::{self, Generated, Lengths};
@@ -56,10 +53,8 @@ fn a_trained_model_is_proved_to_sort() {
         println!("skipped: {} is absent", folder.display());
         return;
     }
-    let text = std::fs::read_to_string(folder.join("config.json")).expect("the configuration is readable");
-    let json = serde_json::from_str(&text).expect("the configuration is JSON");
-    let config = Config::from_json(&json).expect("the configuration is supported");
-    let weights = Checkpoint::load(&folder.join("model.safetensors"));
+    let checkpoint = formats::open(&folder).expect("the files are well formed");
+    let (config, weights) = open(&checkpoint).expect("the model is supported");
     let sample = |digits: [u32; 11]| vec![digits.map(|t| t as f32).to_vec()];
     let samples = vec![
         sample([2, 0, 1, 1, 0, 2, 0, 0, 1, 1, 2]),
@@ -68,7 +63,7 @@ fn a_trained_model_is_proved_to_sort() {
         sample([2, 2, 2, 1, 0, 0, 0, 0, 1, 2, 2]),
     ];
     let options = ImportOptions { samples, ..ImportOptions::default() };
-    let model = import(&config, &weights, 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
+    let model = import(&config, weights.as_ref(), 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
     let prompt = [2, 1, 0, 2, 0, 1];
     let generated = generate(&model, &prompt);
     assert_eq!(generated.answer, [0, 0, 1, 1, 2, 2]);

@@ -1,7 +1,8 @@
-//! The numbers of a model: from `config.json` of a Hugging Face checkpoint.
+//! The numbers of a model: from `config.json` of a Hugging Face checkpoint, or the metadata of a GGUF file.
 
+use super::Tensors;
 use super::architecture::{ARCHITECTURES, Architecture, Head, Names, Positions};
-use serde_json::Value as Json;
+use formats::Value;
 use thiserror::Error;
 
 /// The function of a feed-forward part.
@@ -101,88 +102,114 @@ fn names() -> String {
 }
 
 /// Largest number of heads, tokens, and so on: beyond any model, below any overflow.
-const MOST: u64 = 1 << 24;
+const MOST: i64 = 1 << 24;
 /// Largest number of layers.
 const MOST_LAYERS: usize = 1 << 12;
 
-/// Typed access to an object, under any of several names.
-struct Fields<'a>(&'a Json);
+/// Typed access to the values of an object, under any of several names.
+#[derive(Clone)]
+struct Fields<'a> {
+    config: &'a formats::Config,
+    /// Of every key, with its dot.
+    prefix: String,
+}
 
-impl Fields<'_> {
-    fn get(&self, names: &[&str]) -> Option<&Json> {
-        names.iter().find_map(|name| self.0.get(name)).filter(|value| !value.is_null())
+impl<'a> Fields<'a> {
+    fn new(config: &'a formats::Config) -> Self {
+        Self { config, prefix: String::new() }
     }
 
-    fn error(names: &[&str], found: &Json, expected: &str) -> ConfigError {
-        ConfigError::Field { field: names[0].into(), found: found.to_string(), expected: expected.into() }
+    /// The object under a name, if there is one.
+    fn object(&self, name: &str) -> Option<Self> {
+        let prefix = format!("{}{name}.", self.prefix);
+        let within = self.config.keys().any(|key| key.starts_with(&prefix));
+        within.then_some(Self { config: self.config, prefix })
+    }
+
+    fn get(&self, names: &[&str]) -> Option<&'a Value> {
+        let value = |name: &&str| self.config.get(&format!("{}{name}", self.prefix)).filter(|v| **v != Value::Null);
+        names.iter().find_map(value)
+    }
+
+    fn text(&self, names: &[&str]) -> Option<&'a str> {
+        self.get(names).and_then(|value| if let Value::Text(text) = value { Some(text.as_str()) } else { None })
+    }
+
+    fn error(&self, names: &[&str], found: impl ToString, expected: &str) -> ConfigError {
+        let field = format!("{}{}", self.prefix, names[0]);
+        ConfigError::Field { field, found: found.to_string(), expected: expected.into() }
     }
 
     fn optional_count(&self, names: &[&str]) -> Result<Option<usize>, ConfigError> {
-        let count = |v: &Json| match v.as_u64() {
-            Some(n) if (1..=MOST).contains(&n) => Ok(n as usize),
-            _ => Err(Self::error(names, v, "it must be a positive whole number")),
+        let count = |value: &Value| match value {
+            Value::Integer(n) if (1..=MOST).contains(n) => Ok(*n as usize),
+            _ => Err(self.error(names, value, "it must be a positive whole number")),
         };
         self.get(names).map(count).transpose()
     }
 
     fn count(&self, names: &[&str]) -> Result<usize, ConfigError> {
-        self.optional_count(names)?.ok_or_else(|| ConfigError::Missing(names[0].into()))
+        self.optional_count(names)?.ok_or_else(|| ConfigError::Missing(format!("{}{}", self.prefix, names[0])))
     }
 
     fn layers(&self, names: &[&str]) -> Result<usize, ConfigError> {
         let count = self.count(names)?;
         if count > MOST_LAYERS {
-            return Err(Self::error(names, &count.into(), &format!("at most {MOST_LAYERS} layers are supported")));
+            return Err(self.error(names, count, &format!("at most {MOST_LAYERS} layers are supported")));
         }
         Ok(count)
     }
 
     fn number(&self, names: &[&str], default: f64) -> Result<f64, ConfigError> {
-        let Some(value) = self.get(names) else { return Ok(default) };
-        match value.as_f64() {
-            Some(x) if x.is_finite() && x > 0.0 => Ok(x),
-            _ => Err(Self::error(names, value, "it must be a positive number")),
+        match self.get(names) {
+            None => Ok(default),
+            Some(Value::Integer(x)) if *x > 0 => Ok(*x as f64),
+            Some(Value::Float(x)) if x.is_finite() && *x > 0.0 => Ok(*x),
+            Some(value) => Err(self.error(names, value, "it must be a positive number")),
         }
     }
 
     fn flag(&self, names: &[&str], default: bool) -> Result<bool, ConfigError> {
-        let Some(value) = self.get(names) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| Self::error(names, value, "it must be true or false"))
+        match self.get(names) {
+            None => Ok(default),
+            Some(Value::Boolean(flag)) => Ok(*flag),
+            Some(value) => Err(self.error(names, value, "it must be true or false")),
+        }
     }
 
     /// The field must have this value, or be absent.
-    fn only(&self, name: &str, value: &Json) -> Result<(), ConfigError> {
+    fn only(&self, name: &str, value: &Value) -> Result<(), ConfigError> {
         match self.get(&[name]) {
-            Some(found) if found != value => Err(Self::error(&[name], found, &format!("only {value} is supported"))),
+            Some(found) if found != value => Err(self.error(&[name], found, &format!("only {value} is supported"))),
             _ => Ok(()),
         }
     }
 }
 
 impl Config {
-    /// Reads the object of a `config.json`.
+    /// Reads a `config.json`.
     ///
     /// # Errors
     /// The field that is missing, or whose value is not supported.
-    pub fn from_json(json: &Json) -> Result<Self, ConfigError> {
-        let model_type = json.get("model_type").and_then(Json::as_str).unwrap_or_default();
+    pub fn from_hugging_face(config: &formats::Config) -> Result<Self, ConfigError> {
+        let f = Fields::new(config);
+        let model_type = f.text(&["model_type"]).unwrap_or_default();
         let architecture = ARCHITECTURES.iter().find(|a| a.model_types.contains(&model_type));
         let architecture = architecture.ok_or_else(|| ConfigError::Architecture { found: model_type.into() })?;
         // A model of several modalities keeps its text's numbers apart.
-        let json = json.get("text_config").unwrap_or(json);
-        let f = Fields(json);
+        let f = f.object("text_config").unwrap_or(f);
         for (field, value) in [
-            ("scale_attn_by_inverse_layer_idx", Json::from(false)),
-            ("scale_attn_weights", Json::from(true)),
-            ("position_embedding_type", Json::from("absolute")),
-            ("is_decoder", Json::from(false)),
+            ("scale_attn_by_inverse_layer_idx", Value::Boolean(false)),
+            ("scale_attn_weights", Value::Boolean(true)),
+            ("position_embedding_type", Value::Text("absolute".into())),
+            ("is_decoder", Value::Boolean(false)),
         ] {
             f.only(field, &value)?;
         }
         for field in ["attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"] {
             match f.get(&[field]) {
-                Some(found) if found != false => {
-                    return Err(Fields::error(&[field], found, "only null is supported"));
+                Some(found) if *found != Value::Boolean(false) => {
+                    return Err(f.error(&[field], found, "only null is supported"));
                 }
                 _ => {}
             }
@@ -212,37 +239,33 @@ impl Config {
             tied: architecture.head == Head::Vocabulary && f.flag(&["tie_word_embeddings"], model_type != "llama")?,
         })
     }
-}
 
-impl Config {
-    /// Reads the metadata of a GGUF file, an object of flat keys; `vocabulary` is the number of rows of its embedding, and
-    /// `tied` says that it has no other final projection.
+    /// Reads the metadata of a GGUF file; its tensors tell the vocabulary and whether there is a final projection of its own.
     ///
     /// # Errors
     /// The key that is missing, or whose value is not supported.
-    pub fn from_gguf(metadata: &Json, vocabulary: usize, tied: bool) -> Result<Self, ConfigError> {
-        let name = metadata.get("general.architecture").and_then(Json::as_str).unwrap_or_default();
+    pub fn from_gguf(config: &formats::Config, tensors: &dyn Tensors) -> Result<Self, ConfigError> {
+        let f = Fields::new(config);
+        let name = f.text(&["general.architecture"]).unwrap_or_default();
         let architecture = ARCHITECTURES.iter().find(|a| a.gguf == name);
         let architecture = architecture.ok_or_else(|| ConfigError::Architecture { found: name.into() })?;
-        let f = Fields(metadata);
+        let names = &architecture.gguf_names;
+        let embedding = format!("{}.weight", names.embedding);
+        let vocabulary = tensors.rows(&embedding).ok_or(ConfigError::Missing(embedding))?;
         let key = |suffix: &str| format!("{name}.{suffix}");
         let count = |suffix: &str| f.count(&[&key(suffix)]);
         for suffix in ["attn_logit_softcapping", "final_logit_softcapping"] {
             if let Some(found) = f.get(&[&key(suffix)]) {
-                return Err(Fields::error(&[&key(suffix)], found, "it is not supported"));
+                return Err(f.error(&[&key(suffix)], found, "it is not supported"));
             }
         }
-        let names =
+        let keys =
             ["embedding_length", "attention.head_count", "attention.key_length", "attention.head_count_kv"].map(key);
-        let [width, heads, head_width, key_heads] = names.each_ref().map(|name| [name.as_str()]);
+        let [width, heads, head_width, key_heads] = keys.each_ref().map(|name| [name.as_str()]);
         let heads = Heads::read(&f, architecture, [&width, &heads, &head_width, &key_heads])?;
         let Heads { width, heads, head_width, key_heads } = heads;
         let layers = f.layers(&[&key("block_count")])?;
-        let scaling = key("rope.scaling.type");
-        match f.get(&[&scaling]) {
-            Some(found) if found != "none" => return Err(Fields::error(&[&scaling], found, "only none is supported")),
-            _ => {}
-        }
+        f.only(&key("rope.scaling.type"), &Value::Text("none".into()))?;
         let rotation = |base| Rotation { base, factor: 1.0, stretch: None };
         let global = rotation(f.number(&[&key("rope.freq_base")], 10_000.0)?);
         // The file does not hold the base and the period of local layers; they are those of the architecture.
@@ -255,7 +278,7 @@ impl Config {
         let epsilon = [key("attention.layer_norm_rms_epsilon"), key("attention.layer_norm_epsilon")];
         Ok(Self {
             architecture,
-            names: &architecture.gguf_names,
+            names,
             layers: (0..layers).map(layer).collect(),
             width,
             heads,
@@ -267,8 +290,23 @@ impl Config {
             epsilon: f.number(&[&epsilon[0], &epsilon[1]], 1e-5)?,
             query_scale: 1.0 / (head_width as f64).sqrt(),
             activation: architecture.gguf_activation,
-            tied,
+            tied: architecture.head == Head::Vocabulary && !tensors.has(&format!("{}.weight", names.head)),
         })
+    }
+
+    /// What the model ends in.
+    pub fn head(&self) -> Head {
+        self.architecture.head
+    }
+
+    /// Longest sequence, in tokens.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Number of tokens of the vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
     }
 }
 
@@ -287,14 +325,14 @@ impl Heads {
         let head_width = match f.optional_count(names[2])? {
             Some(n) => n,
             None if width.is_multiple_of(heads) => width / heads,
-            None => return Err(Fields::error(names[0], &width.into(), "it must be a multiple of the heads")),
+            None => return Err(f.error(names[0], width, "it must be a multiple of the heads")),
         };
         let key_heads = f.optional_count(names[3])?.unwrap_or(heads);
         if !heads.is_multiple_of(key_heads) {
-            return Err(Fields::error(names[3], &key_heads.into(), "it must divide the heads"));
+            return Err(f.error(names[3], key_heads, "it must divide the heads"));
         }
         if architecture.positions == Positions::Rotary && !head_width.is_multiple_of(2) {
-            return Err(Fields::error(names[2], &head_width.into(), "it must be even"));
+            return Err(f.error(names[2], head_width, "it must be even"));
         }
         Ok(Self { width, heads, head_width, key_heads })
     }
@@ -303,12 +341,12 @@ impl Heads {
 fn activation(f: &Fields<'_>) -> Result<Activation, ConfigError> {
     let names = ["hidden_activation", "hidden_act", "activation_function"];
     let value = f.get(&names).ok_or_else(|| ConfigError::Missing(names[1].into()))?;
-    Ok(match value.as_str().unwrap_or_default() {
+    Ok(match f.text(&names).unwrap_or_default() {
         "gelu" => Activation::Gelu,
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
         "silu" | "swish" => Activation::Silu,
         "relu" => Activation::Relu,
-        _ => return Err(Fields::error(&names, value, "supported are gelu, gelu_new, gelu_pytorch_tanh, silu, relu")),
+        _ => return Err(f.error(&names, value, "supported are gelu, gelu_new, gelu_pytorch_tanh, silu, relu")),
     })
 }
 
@@ -316,17 +354,16 @@ fn activation(f: &Fields<'_>) -> Result<Activation, ConfigError> {
 const GLOBAL_PERIOD: usize = 6;
 
 fn layers(f: &Fields<'_>, architecture: &Architecture, count: usize) -> Result<Vec<Attention>, ConfigError> {
-    let parameters = f.get(&["rope_parameters"]);
-    let nested = |kind: &str| parameters.and_then(|p| p.get(kind)).or(parameters);
-    let scaling = f.get(&["rope_scaling"]);
+    let parameters = f.object("rope_parameters");
+    let nested = |kind: &str| parameters.as_ref().map(|p| p.object(kind).unwrap_or_else(|| p.clone()));
     let base = f.number(&["rope_theta"], 10_000.0)?;
-    let global = rotation(nested("full_attention"), scaling, base)?;
-    let kinds = f.get(&["layer_types"]).and_then(Json::as_array);
+    let global = rotation(nested("full_attention").or_else(|| f.object("rope_scaling")), base)?;
+    let kinds = f.get(&["layer_types"]).and_then(|v| if let Value::Texts(kinds) = v { Some(kinds) } else { None });
     let sliding = architecture.model_types.contains(&"gemma3_text");
     if !sliding {
         return Ok(vec![Attention { window: None, rotation: global }; count]);
     }
-    let local = rotation(nested("sliding_attention"), None, f.number(&["rope_local_base_freq"], 10_000.0)?)?;
+    let local = rotation(nested("sliding_attention"), f.number(&["rope_local_base_freq"], 10_000.0)?)?;
     let window = f.count(&["sliding_window"])?;
     let period = f.optional_count(&["sliding_window_pattern", "_sliding_window_pattern"])?.unwrap_or(GLOBAL_PERIOD);
     if kinds.is_some_and(|kinds| kinds.len() != count) {
@@ -337,12 +374,12 @@ fn layers(f: &Fields<'_>, architecture: &Architecture, count: usize) -> Result<V
         });
     }
     let layer = |index: usize| {
-        let is_global = match kinds.map(|kinds| &kinds[index]) {
-            Some(kind) if kind == "full_attention" => true,
-            Some(kind) if kind == "sliding_attention" => false,
+        let is_global = match kinds.map(|kinds| kinds[index].as_str()) {
+            Some("full_attention") => true,
+            Some("sliding_attention") => false,
             Some(kind) => {
                 let expected = "supported are full_attention, sliding_attention";
-                return Err(Fields::error(&["layer_types"], kind, expected));
+                return Err(f.error(&["layer_types"], kind, expected));
             }
             None => (index + 1).is_multiple_of(period),
         };
@@ -352,13 +389,11 @@ fn layers(f: &Fields<'_>, architecture: &Architecture, count: usize) -> Result<V
     (0..count).map(layer).collect()
 }
 
-fn rotation(parameters: Option<&Json>, scaling: Option<&Json>, base: f64) -> Result<Rotation, ConfigError> {
-    let empty = Json::Null;
-    let f = Fields(parameters.or(scaling).unwrap_or(&empty));
-    let base = f.number(&["rope_theta"], base)?;
-    let kind = f.get(&["rope_type", "type"]).and_then(Json::as_str).unwrap_or("default");
+fn rotation(parameters: Option<Fields<'_>>, base: f64) -> Result<Rotation, ConfigError> {
     let plain = Rotation { base, factor: 1.0, stretch: None };
-    match kind {
+    let Some(f) = parameters else { return Ok(plain) };
+    let plain = Rotation { base: f.number(&["rope_theta"], base)?, ..plain };
+    match f.text(&["rope_type", "type"]).unwrap_or("default") {
         "default" => Ok(plain),
         "linear" => Ok(Rotation { factor: f.number(&["factor"], 1.0)?, ..plain }),
         "llama3" => {
@@ -370,6 +405,6 @@ fn rotation(parameters: Option<&Json>, scaling: Option<&Json>, base: f64) -> Res
             };
             Ok(Rotation { stretch: Some(stretch), ..plain })
         }
-        other => Err(Fields::error(&["rope_type"], &other.into(), "supported are default, linear, llama3")),
+        other => Err(f.error(&["rope_type"], other, "supported are default, linear, llama3")),
     }
 }

@@ -2,6 +2,7 @@
 //! the one float graph that all of them are ([`network`]); import, perplexity and generation.
 
 mod architecture;
+mod checkpoint;
 mod config;
 mod generate;
 mod network;
@@ -11,7 +12,9 @@ use crate::float::{Graph as FloatGraph, execute};
 use crate::import::{self, ImportError};
 use crate::{ImportOptions, Model};
 pub use architecture::Head;
+pub use checkpoint::open;
 pub use config::{Config, ConfigError};
+use formats::FormatError;
 pub use generate::{GenerateError, Generation, Prompt};
 pub use network::Output;
 pub use perplexity::{Perplexity, PerplexityError, perplexity};
@@ -38,8 +41,8 @@ pub enum LanguageError {
     #[error("the checkpoint has no tensor '{0}'")]
     Missing(String),
     /// A tensor that cannot be read.
-    #[error("{0}")]
-    Tensor(String),
+    #[error(transparent)]
+    Tensor(#[from] FormatError),
     /// A weight that is no number.
     #[error("tensor '{tensor}': element {index} is {value}")]
     NotFinite {

@@ -1,10 +1,17 @@
 //! Tiny models whose weights follow from their names; see `reference.py`.
 
+use formats::FormatError;
 use model::language::{Config, LanguageError, Output, Tensors, import};
 use model::{ImportOptions, Model};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// What `config.json` of a checkpoint would say.
+fn config(name: &str, json: &Json) -> Config {
+    let json = formats::Config::from_json(name, json.to_string().as_bytes()).expect("it is an object");
+    Config::from_hugging_face(&json).expect("the configuration is supported")
+}
 
 /// A model, a sequence, and what the independent computation gives.
 pub struct Fixture {
@@ -31,7 +38,7 @@ impl Fixture {
         };
         let tokens: Vec<f64> = numbers(&json["tokens"]);
         Self {
-            config: Config::from_json(&json["config"]).expect("the configuration is supported"),
+            config: config(name, &json["config"]),
             tokens: tokens.into_iter().map(|t| t as u32).collect(),
             output: json["output"].as_array().expect("rows").iter().map(numbers).collect(),
             tensors: json["tensors"].as_object().expect("tensors").iter().map(tensor).collect(),
@@ -66,7 +73,8 @@ impl Tensors for Fixture {
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LanguageError> {
         let (own, scale, offset) = self.tensors.get(name).ok_or_else(|| LanguageError::Missing(name.into()))?;
         if own != shape {
-            return Err(LanguageError::Tensor(format!("tensor '{name}' has the shape {own:?}, not {shape:?}")));
+            let (expected, found) = (format!("shape {shape:?}"), format!("{own:?}"));
+            return Err(FormatError::new("fixture", name, expected, found).into());
         }
         let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
         let value = |i: usize| {
