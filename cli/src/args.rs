@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use crds::{Subgraphs, contract::WorkerArgs};
+use crds::{Format, Model, Subgraphs, Tokens, contract::WorkerArgs};
 
-use crate::bench::Primitive;
+use crate::{
+    bench::Primitive,
+    run::{file_url, model_url},
+};
 
 /// Verifiable machine-learning inference
 #[derive(Parser)]
@@ -62,6 +65,9 @@ pub struct VerifyArgs {
     /// The model key: from setup, or from someone you trust
     #[arg(long, value_name = "KEY")]
     pub model: PathBuf,
+    /// A language model's tokenizer, to show what the tokens say; the key names it by its digest
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -79,9 +85,15 @@ pub enum ModelCommand {
 /// How a model is set up.
 #[derive(Args)]
 pub struct SetupOptions {
-    /// Sample input for the quantiser: JSON, PNG or PGM; may be repeated
+    /// Sample input for the quantiser: JSON, PNG or PGM, for a language model a text; may be repeated
     #[arg(long, value_name = "FILE")]
     pub calibration: Vec<PathBuf>,
+    /// Tokens of a language model's prompt and answer together [default: 64]
+    #[arg(long, value_name = "N")]
+    pub sequence: Option<u32>,
+    /// Most tokens of its answer [default: 16]
+    #[arg(long, value_name = "N")]
+    pub answer: Option<u32>,
     /// Auto, or the number of subgraphs
     #[arg(long, value_name = "N", default_value_t = Subgraphs::Auto)]
     pub subgraphs: Subgraphs,
@@ -90,8 +102,8 @@ pub struct SetupOptions {
 /// Arguments of `model import`.
 #[derive(Args)]
 pub struct ImportArgs {
-    /// The model, an ONNX file
-    #[arg(value_name = "MODEL.onnx")]
+    /// The model: an ONNX or GGUF file, or a folder of Hugging Face's
+    #[arg(value_name = "MODEL")]
     pub source: PathBuf,
     /// Directory to write to
     #[arg(short, long, value_name = "DIR")]
@@ -107,13 +119,13 @@ pub struct ImportArgs {
 /// Arguments of `model inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// An ONNX file, or a model key
+    /// A model, or a model key
     #[arg(value_name = "MODEL")]
     pub source: PathBuf,
     /// Draw graph and partition into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-    /// How to set an ONNX file up; a key has been set up already.
+    /// How to set a model up; a key has been set up already.
     #[command(flatten)]
     pub setup: SetupOptions,
 }
@@ -121,10 +133,10 @@ pub struct InspectArgs {
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// The model, an ONNX file; without one, primitives are measured
-    #[arg(value_name = "MODEL.onnx", requires = "input")]
+    /// The model: an ONNX or GGUF file, or a folder of Hugging Face's; without one, primitives are measured
+    #[arg(value_name = "MODEL", requires = "input")]
     pub model: Option<PathBuf>,
-    /// The model's input: JSON, PNG or PGM
+    /// The model's input: JSON (values or a prompt), PNG or PGM
     #[arg(long, value_name = "FILE", requires = "model")]
     pub input: Option<PathBuf>,
     /// Proven security in bits: 128 or 100
@@ -142,6 +154,22 @@ pub struct BenchArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+impl SetupOptions {
+    /// The model at a path, as a manifest would name it.
+    pub fn model(&self, path: &Path) -> anyhow::Result<Model> {
+        let (format, source) = model_url(path)?;
+        let calibration = self.calibration.iter().map(|path| file_url(path)).collect::<anyhow::Result<_>>()?;
+        let given = self.sequence.is_some() || self.answer.is_some();
+        if given && format == Format::Onnx {
+            anyhow::bail!("--sequence and --answer are for a language model, and {} is taken for ONNX", path.display());
+        }
+        let default = Tokens::default();
+        let sequence = self.sequence.unwrap_or(default.sequence);
+        let answer = self.answer.unwrap_or(default.answer.min(sequence));
+        Ok(Model { source, format, calibration, tokens: given.then_some(Tokens { sequence, answer }) })
+    }
 }
 
 impl Arguments {

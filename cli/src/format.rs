@@ -30,17 +30,26 @@ pub fn seconds(value: f64) -> String {
 
 /// A model's outputs, a line each and a line for their values.
 pub fn outputs(outputs: &[Output]) -> String {
+    // Writing to a string cannot fail.
     let mut text = String::new();
     for output in outputs {
         let shape = output.shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
+        if let Some(said) = &output.text {
+            let _ = write!(text, "answer ({shape} tokens)\n{}\n", indented(said));
+            continue;
+        }
         let class = output.class.map_or(String::new(), |class| format!(": class {class}"));
         let total: u64 = output.shape.iter().product();
         let values = output.values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ");
         let more = if total > output.values.len() as u64 { " .." } else { "" };
-        // Writing to a string cannot fail.
         let _ = write!(text, "output {} ({shape}){class}\n  {values}{more}\n", output.name);
     }
     text
+}
+
+/// A text on lines of its own.
+pub fn indented(text: &str) -> String {
+    text.split('\n').map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

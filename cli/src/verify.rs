@@ -2,12 +2,14 @@
 
 use std::{fs, path::Path, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use formats::Tokenizer;
 use kernels::Ints;
 use serde_json::{Value, json};
 use verifier::{
     Verified,
-    graph::{Graph, Port},
+    generation::{Generated, Generation},
+    graph::{Graph, Interface, Port},
     key::ModelKey,
 };
 
@@ -19,13 +21,16 @@ const SHOWN: usize = 16;
 /// Verifies a proof. Rejection is exit code 1.
 pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let key = read_key(&args.model)?;
+    let tokenizer = args.tokenizer.as_ref().map(|path| read_tokenizer(&key, path)).transpose()?;
     let proof = fs::read(&args.proof).with_context(|| format!("cannot read {}", args.proof.display()))?;
     let begun = Instant::now();
     let verdict = verifier::verify(&key, &proof);
     let seconds = begun.elapsed().as_secs_f64();
     match verdict {
-        Ok(verified) if args.json => println!("{}", accepted_json(&key, &verified, proof.len(), seconds)),
-        Ok(verified) => print!("{}", accepted(&key, &verified, proof.len(), seconds)),
+        Ok(verified) if args.json => {
+            println!("{}", accepted_json(&key, &verified, tokenizer.as_ref(), proof.len(), seconds)?);
+        }
+        Ok(verified) => print!("{}", accepted(&key, &verified, tokenizer.as_ref(), proof.len(), seconds)?),
         Err(error) if args.json => {
             println!("{}", json!({ "accepted": false, "reason": error.to_string() }));
             return Ok(ExitCode::FAILURE);
@@ -44,24 +49,68 @@ pub fn read_key(path: &Path) -> Result<ModelKey> {
     ModelKey::from_bytes(&bytes).with_context(|| path.display().to_string())
 }
 
-fn accepted(key: &ModelKey, verified: &Verified, bytes: usize, seconds: f64) -> String {
+/// Reads the tokenizer that a key names.
+fn read_tokenizer(key: &ModelKey, path: &Path) -> Result<Tokenizer> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let Interface::Generation(Generation { tokenizer: Some(digest) }) = key.graph().interface else {
+        bail!("--tokenizer {}: the model key names no tokenizer", path.display());
+    };
+    if blake3::hash(&bytes) != digest {
+        bail!("--tokenizer {}: this is not the tokenizer that the model key names", path.display());
+    }
+    Ok(Tokenizer::from_bytes(&path.display().to_string(), &bytes)?)
+}
+
+/// Prompt and answer, as texts if the tokenizer is there.
+fn texts(generated: &Generated, tokenizer: Option<&Tokenizer>) -> Result<Option<[String; 2]>> {
+    let Some(tokenizer) = tokenizer else { return Ok(None) };
+    Ok(Some([tokenizer.decode(&generated.prompt)?, tokenizer.decode(&generated.answer)?]))
+}
+
+fn accepted(
+    key: &ModelKey,
+    verified: &Verified,
+    tokenizer: Option<&Tokenizer>,
+    bytes: usize,
+    seconds: f64,
+) -> Result<String> {
     let graph = key.graph();
     let ports = |title: &str, ports: &[Port], values: &[Vec<i64>]| {
         let describe = |(port, integers): (&Port, &Vec<i64>)| describe(graph, title, port, integers);
         ports.iter().zip(values).map(describe).collect::<String>()
     };
-    format!(
-        "accepted in {} ({}, {} subgraphs)\n\nThe model {}\n{}{}\nWhile BLAKE3 behaves as a random oracle (a collision costs 2^128), false with a probability of at most 2^-{:.1}, \
+    let says = match &verified.generated {
+        Some(generated) => conversation(generated, tokenizer)?,
+        None => {
+            ports("on input", &graph.inputs, &verified.inputs)
+                + &ports("gives output", &graph.outputs, &verified.outputs)
+        }
+    };
+    Ok(format!(
+        "accepted in {} ({}, {} subgraphs)\n\nThe model {}\n{says}\nWhile BLAKE3 behaves as a random oracle (a collision costs 2^128), false with a probability of at most 2^-{:.1}, \
          the sum of\n{}\n",
         format::seconds(seconds),
         format::bytes(bytes as u64),
         key.partition().count,
         commitment(key),
-        ports("on input", &graph.inputs, &verified.inputs),
-        ports("gives output", &graph.outputs, &verified.outputs),
         verified.soundness.total_bits,
         verified.soundness,
-    )
+    ))
+}
+
+fn conversation(generated: &Generated, tokenizer: Option<&Tokenizer>) -> Result<String> {
+    let Generated { prompt, answer } = generated;
+    let [given, said] = match texts(generated, tokenizer)? {
+        Some(texts) => texts,
+        None => [prompt, answer].map(|tokens| tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")),
+    };
+    Ok(format!(
+        "after the prompt ({} tokens)\n{}\nanswers ({} tokens, each the most likely one)\n{}\n",
+        prompt.len(),
+        format::indented(&given),
+        answer.len(),
+        format::indented(&said),
+    ))
 }
 
 fn describe(graph: &Graph, title: &str, port: &Port, integers: &[i64]) -> String {
@@ -74,7 +123,13 @@ fn describe(graph: &Graph, title: &str, port: &Port, integers: &[i64]) -> String
     format!("{title} {} ({shape}){class}\n  {shown}{more}\n", tensor.name)
 }
 
-fn accepted_json(key: &ModelKey, verified: &Verified, bytes: usize, seconds: f64) -> Value {
+fn accepted_json(
+    key: &ModelKey,
+    verified: &Verified,
+    tokenizer: Option<&Tokenizer>,
+    bytes: usize,
+    seconds: f64,
+) -> Result<Value> {
     let graph = key.graph();
     let ports = |ports: &[Port], values: &[Vec<i64>]| -> Vec<Value> {
         let describe = |(port, integers): (&Port, &Vec<i64>)| {
@@ -95,8 +150,17 @@ fn accepted_json(key: &ModelKey, verified: &Verified, bytes: usize, seconds: f64
         .iter()
         .map(|term| json!({ "name": term.name, "source": term.source, "bits": term.bits }))
         .collect();
-    json!({
+    let generation = verified.generated.as_ref().map(|generated| {
+        let texts = texts(generated, tokenizer)?;
+        let [prompt, answer] = texts.map_or([None, None], |texts| texts.map(Some));
+        anyhow::Ok(json!({
+            "prompt": { "tokens": generated.prompt, "text": prompt },
+            "answer": { "tokens": generated.answer, "text": answer },
+        }))
+    });
+    Ok(json!({
         "accepted": true,
+        "generation": generation.transpose()?,
         "model": commitment(key),
         "subgraphs": key.partition().count,
         "inputs": ports(&graph.inputs, &verified.inputs),
@@ -104,7 +168,7 @@ fn accepted_json(key: &ModelKey, verified: &Verified, bytes: usize, seconds: f64
         "soundness": { "bits": verified.soundness.total_bits, "terms": terms },
         "bytes": bytes,
         "seconds": seconds,
-    })
+    }))
 }
 
 /// The largest score's position, the smallest such, if the output is one row.

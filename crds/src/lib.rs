@@ -20,7 +20,9 @@ pub use definition::{definitions, yaml};
 pub use digest::{Digest, DigestError};
 pub use indexes::{Indexes, IndexesError};
 pub use pod::{PodOverrides, StageOverrides};
-pub use proofjob::{Device, Format, InputSource, MANAGER, Model, Partition, ProofJob, ProofJobSpec, SecurityBits};
+pub use proofjob::{
+    Device, Format, InputSource, MANAGER, Model, Partition, ProofJob, ProofJobSpec, SecurityBits, Tokens,
+};
 pub use proofmodel::{ProofModel, ProofModelSpec, ProofModelStatus};
 pub use status::{
     Failure, ModelIdentity, Output, Proof, ProofJobStatus, Result, StageStatus, Stages, SubgraphCounts, condition,

@@ -31,6 +31,7 @@ use crate::{Named, StageOverrides, Store, Subgraphs, Visibility, status::ProofJo
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("has(self.model) != has(self.modelRef)").message("must have exactly one of model and modelRef"))]
+#[x_kube(validation = Rule::new("!has(self.model) || self.model.format != 'Onnx' || !has(self.input.prompt)").message("a prompt is for a language model: with an ONNX model give input.values or input.url"))]
 #[x_kube(validation = Rule::new("!has(self.modelRef) || (!has(self.store) && self.partition.subgraphs == 'Auto')").message("with modelRef, store and partition are the ProofModel's: leave them out"))]
 #[x_kube(validation = Rule::new("has(self.model) == has(oldSelf.model) && has(self.store) == has(oldSelf.store) && has(self.queueName) == has(oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy)").message("model, modelRef, store, queueName and managedBy are neither added nor removed: make a new ProofJob"))]
 #[serde(rename_all = "camelCase")]
@@ -149,21 +150,47 @@ impl ProofJobSpec {
 }
 
 /// Where a model comes from.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.tokens) || self.format != 'Onnx'").message("tokens are for a language model: with ONNX leave them out"))]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
-    /// URL of the model file (`file:`, `s3:`, `gs:`, `az:`, `https:`). For `proofmill run` also a path, relative to the manifest.
+    /// URL of the model file (`file:`, `s3:`, `gs:`, `az:`, `https:`), or of the folder with a Hugging Face model's files.
+    /// For `proofmill run` also a path, relative to the manifest.
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL or a path"))]
     pub source: String,
     /// Format of the model file.
     #[serde(default)]
     pub format: Format,
-    /// URLs of sample inputs, from which the quantiser learns the range of every activation.
+    /// URLs of sample inputs, from which the quantiser learns the range of every activation. For a language model, of texts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 2048)))]
     #[x_kube(validation = Rule::new("self.size() <= 256").message("must have at most 256 entries"))]
     pub calibration: Vec<String>,
+    /// How many tokens a language model is set up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+}
+
+/// How many tokens a language model is set up for: a proof costs as much as these, however few are used.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("self.answer <= self.sequence").message("answer must not be longer than sequence"))]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// Prompt and answer together, the answer's last token left out; for a model that gives an embedding, the text.
+    #[serde(default = "default_sequence")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65536").message("must be from 1 to 65536"))]
+    pub sequence: u32,
+    /// The answer, at most.
+    #[serde(default = "default_answer")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65536").message("must be from 1 to 65536"))]
+    pub answer: u32,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { sequence: default_sequence(), answer: default_answer() }
+    }
 }
 
 /// Format of a model file.
@@ -173,11 +200,16 @@ pub enum Format {
     /// ONNX, opset 13 or later.
     #[default]
     Onnx,
+    /// A folder with `config.json`, `model.safetensors` (or its index and parts) and `tokenizer.json`.
+    HuggingFace,
+    /// A GGUF file, its tokenizer inside.
+    Gguf,
 }
 
-/// The values that a model is run on: inline, or in a file. Exactly one of the two.
+/// What a model is run on: values, a prompt, or either in a file. Exactly one of the three.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("has(self.values) != has(self.url)").message("must have exactly one of values and url"))]
+#[x_kube(validation = Rule::new("(has(self.values) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.prompt) ? 1 : 0) == 1").message("must have exactly one of values, url and prompt"))]
+#[x_kube(validation = Rule::new("has(self.prompt) || (!has(self.maxNewTokens) && !has(self.stop))").message("maxNewTokens and stop go with a prompt"))]
 #[serde(rename_all = "camelCase")]
 pub struct InputSource {
     /// For each of the model's inputs its values in row-major order.
@@ -185,12 +217,52 @@ pub struct InputSource {
     #[schemars(length(max = 64), inner(length(max = 65536)))]
     #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 64").message("must have from 1 to 64 lists, one for each input of the model"))]
     pub values: Option<Vec<Vec<f64>>>,
-    /// URL of a JSON file `{"input_data": [[..], ..]}` or, for a model with one image as input, of a PNG or PGM image.
+    /// URL of a JSON file `{"input_data": [[..], ..]}` or `{"prompt": "..", "maxNewTokens": .., "stop": [..]}` or, for a model with
+    /// one image as input, of a PNG or PGM image.
     /// For `proofmill run` also a path, relative to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.size() >= 1").message("must be a URL or a path"))]
     pub url: Option<String>,
+    /// Text that a language model goes on with, or whose embedding it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    #[x_kube(validation = Rule::new("self.size() >= 1").message("must not be empty"))]
+    pub prompt: Option<String>,
+    /// Most tokens of the answer; as many as the model is set up for, when absent. It also ends where the model ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65536").message("must be from 1 to 65536"))]
+    pub max_new_tokens: Option<u32>,
+    /// Texts at the first of which the answer ends; they are not part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
+    #[x_kube(validation = Rule::new("self.all(text, text.size() >= 1)").message("must not have an empty text"))]
+    pub stop: Vec<String>,
+}
+
+impl InputSource {
+    /// The file at this URL.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), ..Self::default() }
+    }
+
+    /// These values, a list for each input.
+    pub fn of(values: Vec<Vec<f64>>) -> Self {
+        Self { values: Some(values), ..Self::default() }
+    }
+
+    /// The file that an inline input is to a worker; `None` if the input is in a file already, or missing.
+    pub fn inline(&self) -> Option<Vec<u8>> {
+        let Self { values, prompt, max_new_tokens, stop, .. } = self;
+        let json = match (values, prompt) {
+            (Some(values), _) => serde_json::json!({ "input_data": values }),
+            (None, Some(prompt)) => {
+                serde_json::json!({ "prompt": prompt, "maxNewTokens": max_new_tokens, "stop": stop })
+            }
+            (None, None) => return None,
+        };
+        Some(json.to_string().into_bytes())
+    }
 }
 
 /// How a model is cut.
@@ -238,6 +310,14 @@ pub enum Device {
     Cpu,
     /// A GPU, or failure.
     Gpu,
+}
+
+const fn default_sequence() -> u32 {
+    64
+}
+
+const fn default_answer() -> u32 {
+    16
 }
 
 pub(crate) const fn default_retries() -> u32 {

@@ -77,6 +77,8 @@ pub mod limits {
     pub const MESSAGE: usize = 512;
     /// Most values of one output in `status.result`.
     pub const OUTPUT_VALUES: usize = 64;
+    /// Most characters of one output in `status.result`.
+    pub const OUTPUT_TEXT: usize = 2048;
     /// Most outputs in `status.result`.
     pub const OUTPUTS: usize = 8;
 }
@@ -202,6 +204,9 @@ pub struct ModelIdentity {
     pub key_digest: Digest,
     /// The key's size.
     pub key_bytes: u64,
+    /// Where a language model's tokenizer is: with it `proofmill verify` shows what the tokens say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_uri: Option<String>,
 }
 
 /// Counts of subgraphs.
@@ -243,7 +248,7 @@ pub struct Result {
 }
 
 /// One output of the model.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// Its name in the model.
@@ -256,6 +261,10 @@ pub struct Output {
     /// The first 64 values in row-major order, as real numbers.
     #[schemars(length(max = 64))]
     pub values: Vec<f64>,
+    /// What a language model answers, up to the text at which it was to stop; its first 2048 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub text: Option<String>,
 }
 
 /// The proof.

@@ -18,10 +18,11 @@ fn stages() -> impl Strategy<Value = StageArgs> {
     // A URL may look like an option; it must not be taken for one.
     let url = "-?[ -~]{1,30}";
     prop_oneof![
-        (url, proptest::collection::vec(url, 0..3), 0u32..=1024, any::<u32>()).prop_map(
-            |(source, calibration, n, security_bits)| {
+        (url, proptest::collection::vec(url, 0..3), any::<[u32; 2]>(), 0u32..=1024, any::<u32>()).prop_map(
+            |(source, calibration, [sequence, answer], n, security_bits)| {
                 let subgraphs = if n == 0 { Subgraphs::Auto } else { Subgraphs::Count(n) };
-                StageArgs::Setup(SetupArgs { source, format: Format::Onnx, calibration, subgraphs, security_bits })
+                let format = [Format::Onnx, Format::HuggingFace, Format::Gguf][n as usize % 3];
+                StageArgs::Setup(SetupArgs { source, format, calibration, sequence, answer, subgraphs, security_bits })
             }
         ),
         (digests(), url).prop_map(|(setup, input)| StageArgs::Execute(ExecuteArgs { setup, input })),
@@ -127,8 +128,13 @@ fn a_position_is_resolved_among_the_subgraphs_of_a_job() {
 
 #[test]
 fn outputs_are_cut_until_a_record_fits() {
-    let output =
-        |n: usize| Output { name: "y".repeat(n), shape: vec![64], class: Some(1), values: vec![-1.0 / 3.0; 64] };
+    let output = |n: usize| Output {
+        name: "y".repeat(n),
+        shape: vec![64],
+        class: Some(1),
+        values: vec![-1.0 / 3.0; 64],
+        text: None,
+    };
     for (outputs, kept) in [(vec![output(1)], 1), (vec![output(1); 8], 8), (vec![output(2000); 8], 1)] {
         let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
         let outcome = Outcome::Done { artifact, reused: false, summary: Summary::Outputs(outputs.clone()) };
@@ -152,7 +158,7 @@ fn outputs_are_cut_until_a_record_fits() {
 fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
     let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
     let parsed = |subgraphs| {
-        let summary = Summary::Model { subgraphs, commitment: Digest([1; 32]), key: artifact };
+        let summary = Summary::Model { subgraphs, commitment: Digest([1; 32]), key: artifact, tokenizer: None };
         let outcome = Outcome::Done { artifact, reused: false, summary };
         ResultRecord::from_json(
             ResultRecord { task: Task::Setup {}, outcome, usage: Usage::default() }.to_json().as_bytes(),
@@ -167,7 +173,7 @@ fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
 #[test]
 fn the_values_of_a_result_come_back_to_the_last_digit() {
     let values: Vec<f64> = (1..2000).map(|i| -f64::from(i) / 1003.0).chain([-1.995_178_878_307_342_5]).collect();
-    let output = Output { name: "y".into(), shape: vec![values.len() as u64], class: None, values };
+    let output = Output { name: "y".into(), shape: vec![values.len() as u64], values, ..Output::default() };
     let text = serde_json::to_string(&output).unwrap();
     assert_eq!(serde_json::from_str::<Output>(&text).unwrap(), output);
 }

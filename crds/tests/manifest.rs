@@ -29,8 +29,16 @@ fn bad_manifests_are_refused_by_field() {
         (&spec("input: {url: i}"), "spec: must have exactly one of model and modelRef"),
         (&spec("model: {sauce: m.onnx}, input: {url: i}"), "spec.model.sauce: no such field"),
         (&spec(&format!("{good}, paralelism: 2")), "spec.paralelism: no such field"),
-        (&spec("model: {source: m.onnx, format: Gguf}, input: {url: i}"), "spec.model.format: unknown variant `Gguf`"),
-        (&spec("model: {source: m.onnx}, input: {}"), "spec.input: must have exactly one of values and url"),
+        (
+            &spec("model: {source: m.onnx, format: Pickle}, input: {url: i}"),
+            "spec.model.format: unknown variant `Pickle`",
+        ),
+        (&spec("model: {source: m.onnx}, input: {}"), "spec.input: must have exactly one of values, url and prompt"),
+        (&spec("model: {source: m.onnx}, input: {prompt: Once}"), "spec: a prompt is for a language model"),
+        (
+            &spec("model: {source: m.onnx}, input: {url: i, stop: [x]}"),
+            "spec.input: maxNewTokens and stop go with a prompt",
+        ),
         (&spec("model: {source: m.onnx}, input: {values: [[x]]}"), "spec.input.values[0][0]: invalid type"),
         (&spec(&format!("{good}, partition: {{subgraphs: auto}}")), "spec.partition.subgraphs: \"auto\" is not"),
         (&spec(&format!("{good}, partition: {{subgraphs: 0}}")), "spec.partition.subgraphs: \"0\" is not"),

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use k8s_openapi::api::core::v1::EnvVar;
 use proofmill_crds::{
-    InputSource, Model, Named, PodOverrides, ProofJob, ProofJobSpec, ProofModel, ProofModelSpec, SecurityBits, Store,
-    Subgraphs, Visible, definitions, yaml,
+    Format, InputSource, Model, Named, PodOverrides, ProofJob, ProofJobSpec, ProofModel, ProofModelSpec, SecurityBits,
+    Store, Subgraphs, Tokens, Visible, definitions, yaml,
 };
 
 /// `kubectl apply` keeps the whole object in an annotation of at most this many bytes.
@@ -22,11 +22,11 @@ fn the_committed_yaml_is_the_generated_one_and_small() {
 }
 
 fn model() -> Model {
-    Model { source: "digits.onnx".into(), format: Default::default(), calibration: vec![] }
+    Model { source: "digits.onnx".into(), ..Model::default() }
 }
 
 fn job() -> ProofJob {
-    let input = InputSource { values: None, url: Some("digit.png".into()) };
+    let input = InputSource::at("digit.png");
     ProofJob::new("digits", ProofJobSpec::new(model(), input))
 }
 
@@ -66,8 +66,7 @@ fn every_creation_rule_takes_its_bounds_and_refuses_beyond() {
     assert_eq!(refused(samples(257)), ["spec.model.calibration"]);
     assert_eq!(refused(|j| j.spec.input.url = None), ["spec.input"]);
     assert_eq!(refused(|j| j.spec.input.values = Some(vec![vec![1.0]])), ["spec.input"]);
-    let inline =
-        |lists| move |j: &mut ProofJob| j.spec.input = InputSource { values: Some(vec![vec![0.5]; lists]), url: None };
+    let inline = |lists| move |j: &mut ProofJob| j.spec.input = InputSource::of(vec![vec![0.5]; lists]);
     assert_eq!(refused(inline(1)), none);
     assert_eq!(refused(inline(64)), none);
     assert_eq!(refused(inline(0)), ["spec.input.values"]);
@@ -108,6 +107,42 @@ fn a_model_is_given_or_named_and_then_brings_its_store_and_partition() {
     assert_eq!(by_name(|j| j.spec.model_ref = Some(named(""))), ["spec.modelRef.name"]);
     assert_eq!(by_name(|j| j.spec.store = Some(store(Some("s3://b"), None, None))), ["spec"]);
     assert_eq!(by_name(|j| j.spec.partition.subgraphs = Subgraphs::Count(2)), ["spec"]);
+}
+
+#[test]
+fn a_prompt_is_for_a_language_model() {
+    let none: [&str; 0] = [];
+    let tokens = |sequence, answer| Some(Tokens { sequence, answer });
+    let with = |change: fn(&mut Model), input: fn(&mut InputSource)| {
+        refused(|j| {
+            j.spec.input = InputSource { prompt: Some("Once".into()), ..InputSource::default() };
+            let model = j.spec.model.as_mut().unwrap();
+            model.format = Format::Gguf;
+            change(model);
+            input(&mut j.spec.input);
+        })
+    };
+    assert_eq!(with(|_| {}, |_| {}), none);
+    assert_eq!(with(|m| m.format = Format::HuggingFace, |_| {}), none);
+    assert_eq!(with(|m| m.format = Format::Onnx, |_| {}), ["spec"]);
+    assert_eq!(with(|_| {}, |i| i.prompt = Some(String::new())), ["spec.input.prompt"]);
+    assert_eq!(with(|_| {}, |i| i.url = Some("prompt.json".into())), ["spec.input"]);
+    assert_eq!(with(|_| {}, |i| i.values = Some(vec![vec![1.0]])), ["spec.input"]);
+    assert_eq!(with(|_| {}, |i| (i.max_new_tokens, i.stop) = (Some(1), vec!["\n".into()])), none);
+    assert_eq!(with(|_| {}, |i| i.max_new_tokens = Some(0)), ["spec.input.maxNewTokens"]);
+    assert_eq!(with(|_| {}, |i| i.stop = vec![String::new()]), ["spec.input.stop"]);
+    assert_eq!(with(|_| {}, |i| (i.prompt, i.max_new_tokens) = (None, Some(1))), ["spec.input", "spec.input"]);
+    let set_up = |tokens: Option<Tokens>| {
+        refused(|j| {
+            j.spec.model.as_mut().unwrap().format = Format::Gguf;
+            j.spec.model.as_mut().unwrap().tokens = tokens;
+        })
+    };
+    assert_eq!((set_up(tokens(1, 1)), set_up(tokens(65536, 65536))), (vec![], vec![]));
+    assert_eq!(set_up(tokens(8, 9)), ["spec.model.tokens"]);
+    assert_eq!(set_up(tokens(65537, 1)), ["spec.model.tokens.sequence"]);
+    assert_eq!(set_up(tokens(8, 0)), ["spec.model.tokens.answer"]);
+    assert_eq!(refused(|j| j.spec.model.as_mut().unwrap().tokens = tokens(8, 8)), ["spec.model"]);
 }
 
 #[test]

@@ -47,6 +47,23 @@ fn ends_come_from_the_first_config_that_names_them() {
 }
 
 #[test]
+fn what_is_saved_is_the_same_tokenizer() {
+    let both = config(r#"{"bos_token": "<s>", "eos_token_id": [3, 4]}"#);
+    let tokenizer = json(JSON, &[&both]).unwrap();
+    let bytes = tokenizer.to_bytes().unwrap();
+    let read = Tokenizer::from_bytes("saved", &bytes).unwrap();
+    assert_eq!(read.encode("abababb").unwrap(), tokenizer.encode("abababb").unwrap());
+    assert_eq!((read.bos(), read.eos(), read.decode(&[3, 0, 2])), (Some(0), [3, 4].as_slice(), Ok("abb".into())));
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    for (old, new) in [("[3,4]", "[3,5]"), ("\"bos\"", "\"boss\""), ("\"bos\":0", "\"bos\":\"0\""), ("abb", "ab")] {
+        let altered = text.replacen(old, new, 1);
+        assert_ne!(altered, text);
+        assert!(Tokenizer::from_bytes("saved", altered.as_bytes()).is_err(), "{new}");
+    }
+}
+
+#[test]
 fn an_id_that_is_no_tokens_is_refused() {
     let tokenizer = json(JSON, &[]).unwrap();
     assert_eq!(tokenizer.decode(&[3, 0, 2]).unwrap(), "abb");

@@ -264,10 +264,14 @@ impl Fold<'_> {
         let record = attempt.record.as_ref().ok()?;
         let Outcome::Done { artifact, summary, .. } = &record.outcome else { return None };
         let product = match (self.child.stage, record.task, summary) {
-            (Stage::Setup, Task::Setup {}, Summary::Model { subgraphs, commitment, key }) => {
-                let key_uri = artifact_url(self.store, key.digest);
-                let identity =
-                    ModelIdentity { commitment: *commitment, key_uri, key_digest: key.digest, key_bytes: key.bytes };
+            (Stage::Setup, Task::Setup {}, Summary::Model { subgraphs, commitment, key, tokenizer }) => {
+                let identity = ModelIdentity {
+                    commitment: *commitment,
+                    key_uri: artifact_url(self.store, key.digest),
+                    key_digest: key.digest,
+                    key_bytes: key.bytes,
+                    tokenizer_uri: tokenizer.map(|tokenizer| artifact_url(self.store, tokenizer.digest)),
+                };
                 Product::Model { subgraphs: *subgraphs, identity }
             }
             (Stage::Execute, Task::Execute {}, Summary::Outputs(outputs)) => {
@@ -296,7 +300,11 @@ fn loss(task: Task, attempt: &Attempt) -> Option<Task> {
 /// At most what the status takes, whatever a worker says.
 fn bounded(outputs: &[crds::Output]) -> Vec<crds::Output> {
     let mut outputs: Vec<_> = outputs.iter().take(crds::limits::OUTPUTS).cloned().collect();
-    outputs.iter_mut().for_each(|output| output.values.truncate(crds::limits::OUTPUT_VALUES));
+    for output in &mut outputs {
+        output.values.truncate(crds::limits::OUTPUT_VALUES);
+        let cut = |text: &String| text.chars().take(crds::limits::OUTPUT_TEXT).collect();
+        output.text = output.text.as_ref().map(cut);
+    }
     outputs
 }
 

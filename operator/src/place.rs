@@ -71,6 +71,7 @@ pub fn model(model: &Model, settings: &WorkerSettings) -> Result<Model, String> 
             .iter()
             .map(|sample| source(sample, settings).map_err(|error| format!("spec.model.calibration: {error}")))
             .collect::<Result<_, _>>()?,
+        tokens: model.tokens,
     })
 }
 
@@ -82,10 +83,10 @@ pub fn input(input: &InputSource, settings: &WorkerSettings) -> Result<(String, 
     if let Some(url) = &input.url {
         return Ok((source(url, settings).map_err(|error| format!("spec.input.url: {error}"))?, None));
     }
-    let file = serde_json::json!({ "input_data": input.values }).to_string();
+    let file = input.inline().and_then(|file| String::from_utf8(file).ok()).unwrap_or_default();
     if file.len() > INPUT_MAX_BYTES {
         return Err(format!(
-            "spec.input.values: {} bytes of JSON; at most {INPUT_MAX_BYTES} go inline: use spec.input.url",
+            "spec.input: {} bytes of JSON; at most {INPUT_MAX_BYTES} go inline: use spec.input.url",
             file.len()
         ));
     }
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn inline_values_become_a_file_unless_they_are_too_many() {
-        let inline = |count| InputSource { values: Some(vec![vec![0.5; count]]), url: None };
+        let inline = |count| InputSource::of(vec![vec![0.5; count]]);
         let (url, file) = input(&inline(2), &settings(&[])).unwrap();
         assert_eq!(url, "file:///etc/proofmill/input/input.json");
         assert_eq!(file.as_deref(), Some(r#"{"input_data":[[0.5,0.5]]}"#));

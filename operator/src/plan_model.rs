@@ -40,7 +40,7 @@ pub fn plan_model(owner: &Owner, model: &ProofModel, previous: &ProofModelStatus
 fn as_job(model: &ProofModel) -> ProofJobSpec {
     let spec = &model.spec;
     // Never read: a job that has been set up goes no further here.
-    let input = InputSource { values: Some(vec![vec![]]), url: None };
+    let input = InputSource::of(vec![vec![]]);
     ProofJobSpec {
         partition: spec.partition,
         security_bits: spec.security_bits,

@@ -60,8 +60,8 @@ fn events() -> impl Strategy<Value = Event> {
 impl Life {
     fn new() -> Self {
         let line = ["proofmill-operator", "--worker-image=worker:1", "--default-store=s3://store"];
-        let model = Model { source: "m.onnx".into(), format: Default::default(), calibration: vec![] };
-        let input = InputSource { values: None, url: Some("i.png".into()) };
+        let model = Model { source: "m.onnx".into(), ..Model::default() };
+        let input = InputSource::at("i.png");
         let mut job = ProofJob::new("digits", ProofJobSpec::new(model, input));
         job.spec.partition.subgraphs = Subgraphs::Count(SUBGRAPHS);
         (job.metadata.namespace, job.metadata.uid) = (Some("ns".into()), Some("0f9e1c2d-0000".into()));
@@ -200,9 +200,11 @@ fn outcome(task: Task, code: i32) -> Outcome {
         return Outcome::Failed { kind, message: "broke".into(), lost: lost.filter(|_| code == 44) };
     }
     let summary = match task {
-        Task::Setup {} => Summary::Model { subgraphs: SUBGRAPHS, commitment: Digest([8; 32]), key: artifact },
+        Task::Setup {} => {
+            Summary::Model { subgraphs: SUBGRAPHS, commitment: Digest([8; 32]), key: artifact, tokenizer: None }
+        }
         Task::Execute {} => {
-            Summary::Outputs(vec![Output { name: "y".into(), shape: vec![1], class: None, values: vec![1.0] }])
+            Summary::Outputs(vec![Output { name: "y".into(), shape: vec![1], values: vec![1.0], ..Output::default() }])
         }
         Task::Prove { .. } => Summary::Subgraph {},
         Task::Aggregate {} => Summary::Proof { proof: artifact, soundness_bits: 128 },

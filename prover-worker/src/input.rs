@@ -1,4 +1,4 @@
-//! Inputs of a model, from JSON or a picture.
+//! Inputs of a model, from JSON or a picture; prompts of a language model.
 
 use image::{DynamicImage, ImageError, ImageFormat};
 use serde::Deserialize;
@@ -9,12 +9,43 @@ const MAX_PIXELS: u64 = 1 << 26;
 /// For each input of a model its values, row-major.
 pub type Inputs = Vec<Vec<f32>>;
 
+/// What a language model goes on with, and where it stops; see `spec.input`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prompt {
+    /// The text.
+    pub prompt: String,
+    /// Most tokens of the answer.
+    #[serde(default)]
+    pub max_new_tokens: Option<u32>,
+    /// Texts at which the answer ends.
+    #[serde(default)]
+    pub stop: Vec<String>,
+}
+
+/// What a model is run on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Values.
+    Values(Inputs),
+    /// A text.
+    Prompt(Prompt),
+}
+
 /// Bytes that are not an input.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// Not JSON of the right form.
-    #[error("neither a PNG or PGM picture nor JSON of the form {{\"input_data\": [[..], ..]}}: {0}")]
+    #[error(
+        "neither a PNG or PGM picture nor JSON of the form {{\"input_data\": [[..], ..]}} or {{\"prompt\": \"..\"}}: {0}"
+    )]
     Json(#[from] serde_json::Error),
+    /// A text where values are needed.
+    #[error("a prompt; a list of values for each input is needed: {{\"input_data\": [[..], ..]}}")]
+    Prompt,
+    /// A prompt that says when not to answer.
+    #[error("{0}")]
+    Bounds(&'static str),
     /// A number that is too large.
     #[error("input_data[{list}][{position}] is {value}: beyond the range of 32-bit floats")]
     Number {
@@ -45,17 +76,36 @@ struct File {
     _output_data: serde::de::IgnoredAny,
 }
 
-/// Reads `{"input_data": [[..], ..]}`, or a picture as one input of `channel, row, column` with values from 0 to 1.
+/// Reads values: `{"input_data": [[..], ..]}`, or a picture as one input of `channel, row, column` with values from 0 to 1.
 ///
 /// # Errors
 /// See [`InputError`].
 pub fn parse(bytes: &[u8]) -> Result<Inputs, InputError> {
-    match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) => Ok(vec![picture(bytes, format)?]),
-        _ => {
-            let File { input_data, .. } = serde_json::from_slice(bytes)?;
-            narrow(&input_data)
-        }
+    match parse_any(bytes)? {
+        Input::Values(inputs) => Ok(inputs),
+        Input::Prompt(_) => Err(InputError::Prompt),
+    }
+}
+
+/// Reads values, or a prompt: `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`.
+///
+/// # Errors
+/// See [`InputError`].
+pub fn parse_any(bytes: &[u8]) -> Result<Input, InputError> {
+    if let Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) = image::guess_format(bytes) {
+        return Ok(Input::Values(vec![picture(bytes, format)?]));
+    }
+    let json: serde_json::Value = serde_json::from_slice(bytes)?;
+    if json.get("prompt").is_none() {
+        let File { input_data, .. } = serde_json::from_value(json)?;
+        return Ok(Input::Values(narrow(&input_data)?));
+    }
+    let prompt: Prompt = serde_json::from_value(json)?;
+    match (&prompt.prompt[..], prompt.max_new_tokens) {
+        ("", _) => Err(InputError::Bounds("the prompt is empty")),
+        (_, Some(0)) => Err(InputError::Bounds("maxNewTokens is 0: an answer has at least one token")),
+        _ if prompt.stop.iter().any(String::is_empty) => Err(InputError::Bounds("stop has an empty text")),
+        _ => Ok(Input::Prompt(prompt)),
     }
 }
 

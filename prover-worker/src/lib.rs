@@ -7,6 +7,7 @@ mod device;
 mod error;
 mod identity;
 pub mod input;
+mod language;
 mod parent;
 pub mod source;
 mod stages;

@@ -27,6 +27,8 @@ fn setup() -> StageArgs {
         source: example("digits.onnx"),
         format: Format::Onnx,
         calibration,
+        sequence: 64,
+        answer: 16,
         subgraphs: Subgraphs::Count(SUBGRAPHS),
         security_bits: 100,
     })

@@ -21,6 +21,6 @@ pub mod transcript;
 mod verify;
 
 pub use verify::{
-    DOMAIN, SubgraphClaims, SubgraphError, Verified, VerifyError, begin_aggregate, boundary_layout, opening_target,
-    placed, settle_public, verify, verify_subgraph, weight_layout,
+    DOMAIN, SubgraphClaims, SubgraphError, Verified, VerifyError, begin_aggregate, boundary_layout, generated,
+    opening_target, placed, settle_public, verify, verify_subgraph, weight_layout,
 };

@@ -6,7 +6,7 @@ use std::{path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use crds::{
-    Device, Format, InputSource, Model, Partition, ProofJobSpec, SecurityBits,
+    Device, InputSource, Partition, ProofJobSpec, SecurityBits,
     contract::{ProofManifest, Stage},
 };
 use kernels::floor::Rates;
@@ -62,9 +62,8 @@ struct Measured {
 pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     let directory = tempfile::tempdir().context("cannot make a directory for artifacts")?;
     let store_url = directory_url(directory.path())?;
-    let calibration = args.setup.calibration.iter().map(|path| file_url(path)).collect::<Result<_>>()?;
-    let source = Model { source: file_url(model)?, format: Format::Onnx, calibration };
-    let input = InputSource { values: None, url: Some(file_url(input)?) };
+    let source = args.setup.model(model)?;
+    let input = InputSource::at(file_url(input)?);
     let spec = ProofJobSpec {
         partition: Partition { subgraphs: args.setup.subgraphs },
         security_bits: SecurityBits(args.security_bits),
@@ -73,7 +72,7 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
         retries: 0,
         ..ProofJobSpec::new(source, input)
     };
-    let Finished { proof, usages, status } = Job::new(spec, &store_url)?.run(&Progress::silent())?;
+    let Finished { proof, usages, status, .. } = Job::new(spec, &store_url)?.run(&Progress::silent())?;
     let Some(proof) = proof else { bail!("{}", crate::run::failure(&status)) };
     let store = Store::open(&store_url)?;
     let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?;

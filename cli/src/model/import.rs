@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use crds::{
-    Format,
+    SecurityBits,
     contract::{SetupArgs, SetupManifest, StageArgs},
 };
 use model::AccuracyReport;
@@ -15,23 +15,26 @@ use super::inspect::accuracy;
 use crate::{
     args::{ImportArgs, SetupOptions},
     format,
-    run::file_url,
+    run::TOKENIZER_FILE,
     verify::commitment,
 };
 
-/// A model that has been set up: the bytes of its key and of its report.
+/// A model that has been set up: the bytes of its files.
 pub struct Imported {
     /// `model.key`.
     pub key: Vec<u8>,
     /// `report.json`.
     pub report: Vec<u8>,
+    /// `model.tokenizer`, of a language model.
+    pub tokenizer: Option<Vec<u8>>,
 }
 
-/// Writes `model.key` and `report.json` into a directory.
+/// Writes `model.key`, `report.json` and a language model's `model.tokenizer` into a directory.
 pub fn import(args: &ImportArgs) -> Result<()> {
-    let Imported { key, report } = set_up(&args.source, &args.setup, args.security_bits)?;
+    let Imported { key, report, tokenizer } = set_up(&args.source, &args.setup, args.security_bits)?;
     fs::create_dir_all(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
-    for (name, bytes) in [("model.key", &key), ("report.json", &report)] {
+    let tokenizer = tokenizer.iter().map(|bytes| (TOKENIZER_FILE, bytes));
+    for (name, bytes) in [("model.key", &key), ("report.json", &report)].into_iter().chain(tokenizer) {
         let path = args.output.join(name);
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
         println!("{} ({})", path.display(), format::bytes(bytes.len() as u64));
@@ -44,16 +47,14 @@ pub fn import(args: &ImportArgs) -> Result<()> {
 
 /// Sets a model up in memory.
 pub fn set_up(source: &Path, options: &SetupOptions, security_bits: u32) -> Result<Imported> {
-    let calibration = options.calibration.iter().map(|path| file_url(path)).collect::<Result<_>>()?;
-    let stage = StageArgs::Setup(SetupArgs {
-        source: file_url(source)?,
-        format: Format::Onnx,
-        calibration,
-        subgraphs: options.subgraphs,
-        security_bits,
-    });
+    let model = options.model(source)?;
+    let stage = StageArgs::Setup(SetupArgs::new(&model, options.subgraphs, SecurityBits(security_bits)));
     let store = Store::in_memory()?;
     let finished = run_stage(&store, &stage)?;
     let manifest: SetupManifest = serde_json::from_slice(&store.get(finished.artifact.digest)?)?;
-    Ok(Imported { key: store.get(manifest.key.digest)?, report: store.get(manifest.report.digest)? })
+    Ok(Imported {
+        key: store.get(manifest.key.digest)?,
+        report: store.get(manifest.report.digest)?,
+        tokenizer: manifest.tokenizer.map(|artifact| store.get(artifact.digest)).transpose()?,
+    })
 }

@@ -22,7 +22,7 @@ const SECURITY_BITS: u32 = 128;
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let is_onnx = args.source.extension().is_some_and(|extension| extension == "onnx");
     let (key, report) = if is_onnx {
-        let Imported { key, report } = set_up(&args.source, &args.setup, SECURITY_BITS)?;
+        let Imported { key, report, .. } = set_up(&args.source, &args.setup, SECURITY_BITS)?;
         (ModelKey::from_bytes(&key)?, Some(serde_json::from_slice::<AccuracyReport>(&report)?))
     } else {
         (verify::read_key(&args.source)?, None)

@@ -33,6 +33,7 @@ pub struct Job {
     status: ProofJobStatus,
     setup: Option<Digest>,
     execution: Option<Digest>,
+    tokenizer: Option<ArtifactRef>,
     proof: Option<ProofManifest>,
     usages: Vec<TaskUsage>,
 }
@@ -53,6 +54,8 @@ pub struct Finished {
     pub status: ProofJobStatus,
     /// Its proof, if it has one.
     pub proof: Option<ProofManifest>,
+    /// The model's tokenizer, if it has one.
+    pub tokenizer: Option<ArtifactRef>,
     /// What its tasks cost, in the order in which they finished.
     pub usages: Vec<TaskUsage>,
 }
@@ -61,13 +64,10 @@ impl Job {
     /// A job whose sources are URLs. `store` is a URL too.
     pub fn new(spec: ProofJobSpec, store_url: &str) -> Result<Self> {
         let store = Store::open(store_url)?;
-        let input = match (&spec.input.url, &spec.input.values) {
+        let input = match (&spec.input.url, spec.input.inline()) {
             (Some(url), _) => url.clone(),
-            (None, Some(values)) => {
-                let json = serde_json::to_vec(&serde_json::json!({ "input_data": values }))?;
-                format!("artifact:{}", store.put(json)?.digest)
-            }
-            (None, None) => anyhow::bail!("spec.input: must have exactly one of values and url"),
+            (None, Some(file)) => format!("artifact:{}", store.put(file)?.digest),
+            (None, None) => anyhow::bail!("spec.input: must have exactly one of values, url and prompt"),
         };
         Ok(Self {
             executor: Executor::new(store_url, spec.device),
@@ -78,6 +78,7 @@ impl Job {
             status: ProofJobStatus::default(),
             setup: None,
             execution: None,
+            tokenizer: None,
             proof: None,
             usages: Vec::new(),
         })
@@ -103,7 +104,8 @@ impl Job {
                 }
             }
             if self.status.completion_time.is_some() {
-                return Ok(Finished { status: self.status, proof: self.proof, usages: self.usages });
+                let Self { status, proof, tokenizer, usages, .. } = self;
+                return Ok(Finished { status, proof, tokenizer, usages });
             }
             if let Some((task, ended)) = self.executor.wait(TICK) {
                 self.observe(task, ended, progress);
@@ -148,7 +150,9 @@ impl Job {
                     key_uri: self.store.url_of(manifest.key.digest),
                     key_digest: manifest.key.digest,
                     key_bytes: manifest.key.bytes,
+                    tokenizer_uri: manifest.tokenizer.map(|tokenizer| self.store.url_of(tokenizer.digest)),
                 };
+                self.tokenizer = manifest.tokenizer;
                 Product::Model { subgraphs: u32::try_from(manifest.weights.len())?, identity }
             }
             Task::Execute {} => {

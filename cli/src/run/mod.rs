@@ -11,14 +11,22 @@ pub mod progress;
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use crds::{ProofJob, ProofJobStatus, condition, manifest, source::is_url};
+use crds::{
+    ProofJob, ProofJobStatus, condition,
+    contract::{ArtifactRef, ProofManifest},
+    manifest,
+    source::is_url,
+};
 use prover_worker::store::Store;
 use serde_json::json;
 
 use crate::{args::RunArgs, format};
 use job::{Finished, Job};
-pub use location::{directory_url, file_url};
+pub use location::{directory_url, file_url, model_url};
 use progress::Progress;
+
+/// File of a language model's tokenizer, beside its key.
+pub const TOKENIZER_FILE: &str = "model.tokenizer";
 
 /// Runs a manifest to its proof.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
@@ -40,7 +48,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let finished = Job::new(job.spec, &store)?.run(&progress)?;
     progress.close();
     match finished {
-        Finished { proof: Some(proof), status, .. } => conclude(args, &Store::open(&store)?, &output, &proof, &status),
+        Finished { proof: Some(proof), tokenizer, status, .. } => {
+            conclude(args, &Store::open(&store)?, &output, &proof, tokenizer, &status)
+        }
         Finished { status, .. } => {
             bail!("{name}: {}", failure(&status));
         }
@@ -52,12 +62,15 @@ fn conclude(
     args: &RunArgs,
     store: &Store,
     output: &Path,
-    proof: &crds::contract::ProofManifest,
+    proof: &ProofManifest,
+    tokenizer: Option<ArtifactRef>,
     status: &ProofJobStatus,
 ) -> Result<ExitCode> {
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     let (proof_path, key_path) = (output.join("proof.bin"), output.join("model.key"));
-    for (path, artifact) in [(&proof_path, proof.proof), (&key_path, proof.key)] {
+    let tokenizer = tokenizer.map(|artifact| (output.join(TOKENIZER_FILE), artifact));
+    let tokenizer = tokenizer.as_ref().map(|(path, artifact)| (path, *artifact));
+    for (path, artifact) in [(&proof_path, proof.proof), (&key_path, proof.key)].into_iter().chain(tokenizer) {
         fs::write(path, store.get(artifact.digest)?).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if args.json {
@@ -65,6 +78,7 @@ fn conclude(
             "event": "proof",
             "path": proof_path,
             "key": key_path,
+            "tokenizer": tokenizer.map(|(path, _)| path),
             "digest": proof.proof.digest,
             "bytes": proof.proof.bytes,
             "soundnessBits": proof.soundness_bits,
@@ -74,7 +88,8 @@ fn conclude(
     } else {
         let size = format::bytes(proof.proof.bytes);
         println!("proof {} ({size}, {} bits of proven soundness)", proof_path.display(), proof.soundness_bits);
-        println!("check it: proofmill verify {} --model {}", proof_path.display(), key_path.display());
+        let more = tokenizer.map_or(String::new(), |(path, _)| format!(" --tokenizer {}", path.display()));
+        println!("check it: proofmill verify {} --model {}{more}", proof_path.display(), key_path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

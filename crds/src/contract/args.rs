@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use super::Task;
-use crate::{Device, Digest, Format, Indexes, Model, SecurityBits, Subgraphs};
+use crate::{Device, Digest, Format, Indexes, Model, SecurityBits, Subgraphs, Tokens};
 
 /// The command line of `prover-worker`.
 #[derive(Parser, Clone, Debug, PartialEq, Eq)]
@@ -44,15 +44,21 @@ pub enum StageArgs {
 /// What setup works on.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct SetupArgs {
-    /// URL of the model file; artifact:DIGEST names one in the store
+    /// URL of the model's file or folder; artifact:DIGEST names a file in the store
     #[arg(long, value_name = "URL")]
     pub source: String,
     /// Format of the model file
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     pub format: Format,
-    /// URL of a sample input; may be repeated
+    /// URL of a sample input, for a language model of a text; may be repeated
     #[arg(long, value_name = "URL")]
     pub calibration: Vec<String>,
+    /// Tokens of a language model's prompt and answer together
+    #[arg(long, value_name = "N", default_value_t = Tokens::default().sequence)]
+    pub sequence: u32,
+    /// Most tokens of its answer
+    #[arg(long, value_name = "N", default_value_t = Tokens::default().answer)]
+    pub answer: u32,
     /// Auto, or the number of subgraphs
     #[arg(long, default_value_t = Subgraphs::Auto)]
     pub subgraphs: Subgraphs,
@@ -126,8 +132,9 @@ pub struct AggregateArgs {
 impl SetupArgs {
     /// Setup of a model.
     pub fn new(model: &Model, subgraphs: Subgraphs, security_bits: SecurityBits) -> Self {
-        let Model { source, format, calibration } = model.clone();
-        Self { source, format, calibration, subgraphs, security_bits: security_bits.0 }
+        let Model { source, format, calibration, tokens } = model.clone();
+        let Tokens { sequence, answer } = tokens.unwrap_or_default();
+        Self { source, format, calibration, sequence, answer, subgraphs, security_bits: security_bits.0 }
     }
 }
 
@@ -166,6 +173,8 @@ impl WorkerArgs {
                 for url in &args.calibration {
                     option("calibration", url.clone());
                 }
+                option("sequence", args.sequence.to_string());
+                option("answer", args.answer.to_string());
                 option("subgraphs", args.subgraphs.to_string());
                 option("security-bits", args.security_bits.to_string());
             }

@@ -15,6 +15,9 @@ pub struct SetupManifest {
     pub commitment: Digest,
     /// For each subgraph its weights.
     pub weights: Vec<ArtifactRef>,
+    /// What text a language model's tokens are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<ArtifactRef>,
     /// How quantisation changes the outputs of every layer.
     pub report: ArtifactRef,
 }

@@ -28,4 +28,4 @@ pub fn artifact_url(store: &str, digest: Digest) -> String {
 }
 
 /// Version of the contract: part of every stage's identity, so that artifacts of another version are never reused.
-pub const CONTRACT_VERSION: u32 = 1;
+pub const CONTRACT_VERSION: u32 = 2;

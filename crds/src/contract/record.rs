@@ -62,6 +62,9 @@ pub enum Summary {
         commitment: Digest,
         /// The model key.
         key: ArtifactRef,
+        /// A language model's tokenizer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tokenizer: Option<ArtifactRef>,
     },
     /// Of execute: the first values of the first outputs, as many as fit.
     Outputs(Vec<Output>),
@@ -130,9 +133,18 @@ impl ResultRecord {
         json(&record)
     }
 
-    /// Halves the longest list of values, or drops an output; `false` if there is nothing left to drop.
+    /// Halves the longest text or list of values, or drops an output; `false` if there is nothing left to drop.
     fn shorten_outputs(&mut self) -> bool {
         let Outcome::Done { summary: Summary::Outputs(outputs), .. } = &mut self.outcome else { return false };
+        // A value takes about as much room as eight characters, and the text says more.
+        let length = |output: &&mut Output| output.text.as_ref().map_or(0, |text| text.chars().count());
+        if let Some(text) = outputs.iter_mut().max_by_key(length).and_then(|output| {
+            let longer = output.text.as_ref().is_some_and(|text| text.chars().count() > 8 * output.values.len().max(8));
+            output.text.as_mut().filter(|_| longer)
+        }) {
+            *text = truncate(text, text.chars().count() / 2);
+            return true;
+        }
         match outputs.iter_mut().max_by_key(|output| output.values.len()) {
             Some(longest) if longest.values.len() > 1 => longest.values.truncate(longest.values.len() / 2),
             _ => return outputs.pop().is_some(),

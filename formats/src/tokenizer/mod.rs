@@ -2,6 +2,7 @@
 
 mod gguf;
 mod json;
+mod saved;
 
 use tokenizers::{DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 

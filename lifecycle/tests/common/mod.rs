@@ -15,8 +15,8 @@ pub struct Job {
 }
 
 pub fn job() -> Job {
-    let model = Model { source: "m.onnx".into(), format: Default::default(), calibration: vec![] };
-    let input = InputSource { values: Some(vec![vec![1.0]]), url: None };
+    let model = Model { source: "m.onnx".into(), ..Model::default() };
+    let input = InputSource::of(vec![vec![1.0]]);
     let spec = ProofJobSpec::new(model, input);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     Job { spec, status: ProofJobStatus::default(), observed: Observed::default(), now }
@@ -61,11 +61,17 @@ impl Job {
         self.observed.finished(match task {
             Task::Setup {} => {
                 let (commitment, key_digest) = (Digest([1; 32]), Digest([2; 32]));
-                let identity = ModelIdentity { commitment, key_uri: "file:///k".into(), key_digest, key_bytes: 1 };
+                let identity = ModelIdentity {
+                    commitment,
+                    key_uri: "file:///k".into(),
+                    key_digest,
+                    key_bytes: 1,
+                    tokenizer_uri: None,
+                };
                 Product::Model { subgraphs, identity }
             }
             Task::Execute {} => {
-                let output = Output { name: "y".into(), shape: vec![1], class: Some(0), values: vec![1.0] };
+                let output = Output { name: "y".into(), shape: vec![1], class: Some(0), values: vec![1.0], text: None };
                 Product::Result(crds::Result { outputs: vec![output] })
             }
             Task::Prove { subgraph } => Product::Subgraph { index: subgraph },

@@ -187,7 +187,8 @@ fn configurations_that_contradict_themselves_are_refused_by_field() {
             "llama.attention.head_count": heads, "llama.feed_forward_length": 96, "llama.context_length": 32,
         });
         metadata[more.0] = more.1.into();
-        let metadata = formats::Config::from_json("metadata", metadata.to_string().as_bytes()).expect("it is an object");
+        let metadata =
+            formats::Config::from_json("metadata", metadata.to_string().as_bytes()).expect("it is an object");
         Config::from_gguf(&metadata, &tensors).map(drop).map_err(|error| error.to_string())
     };
     let refused = |heads, more, field: &str, expected: &str| {

@@ -324,11 +324,20 @@ fn done(args: &WorkerArgs) -> Outcome {
     let (digest, summary) = match &args.stage {
         StageArgs::Setup(setup) => {
             let subgraphs = if let Subgraphs::Count(count) = setup.subgraphs { count } else { 3 };
-            (SETUP, Summary::Model { subgraphs, commitment: Digest([8; 32]), key: artifact(Digest([9; 32])) })
+            (
+                SETUP,
+                Summary::Model {
+                    subgraphs,
+                    commitment: Digest([8; 32]),
+                    key: artifact(Digest([9; 32])),
+                    tokenizer: None,
+                },
+            )
         }
         StageArgs::Execute(execute) => {
             assert_eq!(execute.setup, SETUP);
-            let output = Output { name: "y".into(), shape: vec![1, 2], class: Some(1), values: vec![-1.0, 2.5] };
+            let output =
+                Output { name: "y".into(), shape: vec![1, 2], class: Some(1), values: vec![-1.0, 2.5], text: None };
             (EXECUTION, Summary::Outputs(vec![output]))
         }
         StageArgs::Prove(prove) => {

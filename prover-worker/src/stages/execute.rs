@@ -6,37 +6,100 @@ use crds::{
     limits,
 };
 use kernels::{Cpu, Ints};
-use prover::Values;
-use verifier::{graph::Port, statement::Statement};
+use prover::{Values, Weights};
+use verifier::{
+    generation,
+    graph::{Graph, Interface, Port},
+    statement::Statement,
+};
 
 use super::{Finished, Manifest, load::Prepared, once, put_encoded};
-use crate::{StageError, identity::identity, input, source::fetch, store::Store};
+use crate::{
+    StageError,
+    identity::identity,
+    input::{self, Input, Inputs, Prompt},
+    language::{self, Answer},
+    source::fetch,
+    store::Store,
+};
 
 pub(super) fn run(store: &Store, args: &ExecuteArgs) -> Result<Finished, StageError> {
     let file = fetch(store, &args.input)?;
     let identity = identity(Stage::Execute, &[&args.setup.0, blake3::hash(&file).as_bytes()]);
     once(store, identity, || {
         let refuse = |error: &dyn ToString| StageError::deterministic(format!("{}: {}", args.input, error.to_string()));
-        let inputs = input::parse(&file).map_err(|error| refuse(&error))?;
+        let input = input::parse_any(&file).map_err(|error| refuse(&error))?;
         let prepared = Prepared::load(store, args.setup)?;
         let graph = prepared.key.graph();
-        if inputs.len() != graph.inputs.len() {
-            let (given, needed) = (inputs.len(), graph.inputs.len());
-            return Err(refuse(&format!("{given} inputs are given; the model has {needed}")));
-        }
-        let mut values = prepared.no_values();
-        for (index, (port, reals)) in graph.inputs.iter().zip(&inputs).enumerate() {
-            let integers = model::quantise_input(graph, index, reals).map_err(|error| refuse(&error))?;
-            values[port.tensor.index()] = Some(integers);
-        }
-        for subgraph in 0..prepared.manifest.weights.len() {
-            for (tensor, weights) in prepared.weights(store, subgraph)? {
-                values[tensor.index()] = Some(weights);
+        let weights = prepared.all_weights(store)?;
+        let (inputs, answer) = match graph.interface {
+            Interface::Tensors => (tensors(store, &prepared, input, &refuse)?, None),
+            Interface::Generation(_) => {
+                let answer = answer(store, &prepared, &weights, input, &refuse)?;
+                let lengths = generation::Lengths::of(graph).ok_or_else(|| refuse(&"the model does not generate"))?;
+                let inputs = generation::inputs(lengths, &answer.generated).map_err(|error| refuse(&error))?;
+                (inputs.map(Ints::from).to_vec(), Some(answer))
             }
-        }
+        };
+        let mut values = prepared.no_values();
+        graph.inputs.iter().zip(inputs).for_each(|(port, input)| values[port.tensor.index()] = Some(input));
+        weights.into_iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight));
         model::execute(graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
-        publish(store, args, &prepared, &values)
+        publish(store, args, &prepared, &values, answer.as_ref())
     })
+}
+
+type Refuse<'a> = dyn Fn(&dyn ToString) -> StageError + 'a;
+
+/// The integers of a model's inputs.
+fn tensors(store: &Store, prepared: &Prepared, input: Input, refuse: &Refuse) -> Result<Vec<Ints>, StageError> {
+    let graph = prepared.key.graph();
+    let inputs: Inputs = match input {
+        Input::Values(inputs) => inputs,
+        Input::Prompt(prompt) => {
+            let tokens = text_tokens(store, prepared, &prompt, refuse)?;
+            vec![tokens.into_iter().map(|token| token as f32).collect()]
+        }
+    };
+    if inputs.len() != graph.inputs.len() {
+        return Err(refuse(&format!("{} inputs are given; the model has {}", inputs.len(), graph.inputs.len())));
+    }
+    let quantised = |(index, reals): (usize, &Vec<f32>)| model::quantise_input(graph, index, reals);
+    inputs.iter().enumerate().map(quantised).collect::<Result<_, _>>().map_err(|error| refuse(&error))
+}
+
+fn text_tokens(store: &Store, prepared: &Prepared, prompt: &Prompt, refuse: &Refuse) -> Result<Vec<u32>, StageError> {
+    let tokenizer = prepared.tokenizer(store)?;
+    language::tokens_of(prepared.key.graph(), tokenizer.as_ref(), prompt).map_err(|error| refuse(&error))
+}
+
+/// What a language model answers to a prompt, given as a text or, as the one list of values, in tokens.
+fn answer(
+    store: &Store,
+    prepared: &Prepared,
+    weights: &Weights,
+    input: Input,
+    refuse: &Refuse,
+) -> Result<Answer, StageError> {
+    let graph = prepared.key.graph();
+    let (tokens, prompt) = match input {
+        Input::Prompt(prompt) => (text_tokens(store, prepared, &prompt, refuse)?, prompt),
+        Input::Values(inputs) => (given_tokens(graph, &inputs).map_err(|error| refuse(&error))?, Prompt::default()),
+    };
+    let tokenizer = prepared.tokenizer(store)?;
+    language::generate(graph, weights, tokenizer.as_ref(), tokens, &prompt).map_err(|error| refuse(&error))
+}
+
+fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
+    let [tokens] = &inputs[..] else {
+        return Err(format!("{} lists are given; a prompt is one list of tokens", inputs.len()));
+    };
+    let most = graph.inputs.first().map_or(0, |port| graph.tensor(port.tensor).hi);
+    let token = |(position, &value): (usize, &f32)| {
+        let is_token = value.fract() == 0.0 && (0.0..=most as f32).contains(&value);
+        is_token.then_some(value as u32).ok_or(format!("token {position} is {value}: expected 0 to {most}"))
+    };
+    tokens.iter().enumerate().map(token).collect()
 }
 
 fn publish(
@@ -44,6 +107,7 @@ fn publish(
     args: &ExecuteArgs,
     prepared: &Prepared,
     values: &Values,
+    answer: Option<&Answer>,
 ) -> Result<ExecutionManifest, StageError> {
     let graph = prepared.key.graph();
     let held = |port: &Port| {
@@ -53,9 +117,18 @@ fn publish(
     let integers =
         |ports: &[Port]| ports.iter().map(|port| Ok(held(port)?.to_vec())).collect::<Result<_, StageError>>();
     let statement = Statement { inputs: integers(&graph.inputs)?, outputs: integers(&graph.outputs)? };
+    // Cached decoding and the one pass that is proved are the same integers.
+    let generated = verifier::generated(&prepared.key, &statement).map_err(StageError::deterministic)?;
+    if generated.as_ref() != answer.map(|answer| &answer.generated) {
+        return Err(StageError::deterministic("the whole pass gives another answer than decoding did"));
+    }
     let boundary = prover::commit_boundary(&Cpu, &prepared.key, values).map_err(StageError::deterministic)?;
     let output = |port: &Port| {
-        Ok(describe(&graph.tensor(port.tensor).name, &graph.tensor(port.tensor).shape, port, held(port)?))
+        let tensor = graph.tensor(port.tensor);
+        Ok(match answer {
+            Some(answer) => said(&tensor.name, answer),
+            None => describe(&tensor.name, &tensor.shape, port, held(port)?),
+        })
     };
     Ok(ExecutionManifest {
         setup: args.setup,
@@ -77,6 +150,19 @@ fn describe(name: &str, shape: &[usize], port: &Port, integers: &Ints) -> Output
         shape: shape.iter().map(|&length| length as u64).collect(),
         class: largest.filter(|_| is_row),
         values: model::dequantise(port.exponent, integers).into_iter().take(limits::OUTPUT_VALUES).collect(),
+        text: None,
+    }
+}
+
+/// An answer for people: its tokens, and what they say.
+fn said(name: &str, answer: &Answer) -> Output {
+    let tokens = &answer.generated.answer;
+    Output {
+        name: name.into(),
+        shape: vec![tokens.len() as u64],
+        class: None,
+        values: tokens.iter().take(limits::OUTPUT_VALUES).map(|&token| token.into()).collect(),
+        text: answer.text.as_ref().map(|text| text.chars().take(limits::OUTPUT_TEXT).collect()),
     }
 }
 

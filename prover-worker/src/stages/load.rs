@@ -4,6 +4,7 @@ use crds::{
     Digest,
     contract::{ArtifactRef, ExecutionManifest, SetupManifest, Task},
 };
+use formats::Tokenizer;
 use prover::{Boundary, Values, Weights};
 use serde::de::DeserializeOwned;
 use verifier::{key::ModelKey, statement::Statement};
@@ -45,6 +46,22 @@ impl Prepared {
             StageError::deterministic(format!("there is no subgraph {subgraph}: the partition has {count}"))
         })?;
         encoded(store, SETUP, *artifact)
+    }
+
+    /// The weights of all subgraphs.
+    pub fn all_weights(&self, store: &Store) -> Result<Weights, StageError> {
+        let mut all = Weights::new();
+        for subgraph in 0..self.manifest.weights.len() {
+            all.extend(self.weights(store, subgraph)?);
+        }
+        Ok(all)
+    }
+
+    /// The tokenizer, if the model has one.
+    pub fn tokenizer(&self, store: &Store) -> Result<Option<Tokenizer>, StageError> {
+        let Some(artifact) = self.manifest.tokenizer else { return Ok(None) };
+        let bytes = bytes(store, SETUP, artifact.digest)?;
+        Tokenizer::from_bytes("tokenizer", &bytes).map(Some).map_err(StageError::wrong_version)
     }
 
     /// Values for every tensor of the graph, none of them known yet.

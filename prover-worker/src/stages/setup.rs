@@ -4,38 +4,78 @@ use crds::{
     Digest, Format, Subgraphs,
     contract::{SetupArgs, SetupManifest, Stage, Summary},
 };
+use formats::Tokenizer;
 use kernels::Cpu;
 use model::{ImportOptions, Model};
-use verifier::key::{ModelKey, Security};
+use verifier::{
+    graph::Interface,
+    key::{ModelKey, Security},
+};
 
 use super::{Finished, Manifest, once, put_encoded};
-use crate::{StageError, identity::identity, input, source::fetch, store::Store};
+use crate::{
+    StageError,
+    identity::identity,
+    input,
+    language::{self, Files},
+    source::fetch,
+    store::Store,
+};
 
 pub(super) fn run(store: &Store, args: &SetupArgs) -> Result<Finished, StageError> {
-    let file = fetch(store, &args.source)?;
+    let files = match args.format {
+        Format::Onnx | Format::Gguf => language::fetch_file(store, &args.source)?,
+        Format::HuggingFace => language::fetch_folder(&args.source)?,
+    };
     let samples = args.calibration.iter().map(|url| fetch(store, url)).collect::<Result<Vec<_>, _>>()?;
     let security = security(args.security_bits)?;
-    let digests: Vec<u8> = samples.iter().flat_map(|sample| *blake3::hash(sample).as_bytes()).collect();
+    let digest = |bytes: &Vec<u8>| *blake3::hash(bytes).as_bytes();
+    let digests: Vec<u8> = samples.iter().flat_map(digest).collect();
+    let named: Vec<_> = files.iter().map(|(name, bytes)| (name, digest(bytes))).collect();
+    // A single file may have any name.
+    let model = match &named[..] {
+        [(_, digest)] if args.format != Format::HuggingFace => digest.to_vec(),
+        named => serde_json::to_vec(named).map_err(StageError::deterministic)?,
+    };
+    let lengths = (args.format != Format::Onnx).then_some((args.sequence, args.answer));
     let identity = identity(
         Stage::Setup,
         &[
-            blake3::hash(&file).as_bytes(),
+            &model,
             &digests,
+            format!("{lengths:?}").as_bytes(),
             format!("{:?}", args.format).as_bytes(),
             args.subgraphs.to_string().as_bytes(),
             &security.bits().to_le_bytes(),
         ],
     );
     once(store, identity, || {
-        let Format::Onnx = args.format;
-        let options = ImportOptions { samples: parse_samples(args, &samples)?, ..ImportOptions::default() };
-        let model = model::import_onnx(&file, &options)
-            .map_err(|error| StageError::deterministic(format!("{}: {error}", args.source)))?;
-        make(store, model, args.subgraphs, security)
+        let (model, tokenizer) = match args.format {
+            Format::Onnx => (import_onnx(args, &files, &samples)?, None),
+            Format::HuggingFace | Format::Gguf => language::import(args, files, &samples)?,
+        };
+        make(store, model, tokenizer, args.subgraphs, security)
     })
 }
 
-fn make(store: &Store, model: Model, subgraphs: Subgraphs, security: Security) -> Result<SetupManifest, StageError> {
+fn import_onnx(args: &SetupArgs, files: &Files, samples: &[Vec<u8>]) -> Result<Model, StageError> {
+    let options = ImportOptions { samples: parse_samples(args, samples)?, ..ImportOptions::default() };
+    let file = files.values().next().map_or(&[][..], Vec::as_slice);
+    model::import_onnx(file, &options).map_err(|error| StageError::deterministic(format!("{}: {error}", args.source)))
+}
+
+fn make(
+    store: &Store,
+    mut model: Model,
+    tokenizer: Option<Tokenizer>,
+    subgraphs: Subgraphs,
+    security: Security,
+) -> Result<SetupManifest, StageError> {
+    let tokenizer = tokenizer.map(|tokenizer| tokenizer.to_bytes()).transpose().map_err(StageError::deterministic)?;
+    let tokenizer = tokenizer.map(|bytes| store.put(bytes)).transpose()?;
+    if let Interface::Generation(generation) = &mut model.graph.interface {
+        generation.tokenizer = tokenizer.map(|artifact| artifact.digest.0);
+    }
     let subgraphs = match subgraphs {
         Subgraphs::Auto => model::Subgraphs::Auto,
         Subgraphs::Count(count) => model::Subgraphs::Count(count),
@@ -49,6 +89,7 @@ fn make(store: &Store, model: Model, subgraphs: Subgraphs, security: Security) -
         key: store.put(key.to_bytes())?,
         commitment: Digest(key.commitment()),
         weights: pack(store, &key, &weights)?,
+        tokenizer,
         report: store.put(report)?,
     })
 }
@@ -83,10 +124,15 @@ fn security(bits: u32) -> Result<Security, StageError> {
 
 impl Manifest for SetupManifest {
     fn listed(&self) -> Vec<crds::contract::ArtifactRef> {
-        [self.key, self.report].into_iter().chain(self.weights.iter().copied()).collect()
+        [self.key, self.report].into_iter().chain(self.tokenizer).chain(self.weights.iter().copied()).collect()
     }
 
     fn summary(&self) -> Summary {
-        Summary::Model { subgraphs: self.weights.len() as u32, commitment: self.commitment, key: self.key }
+        Summary::Model {
+            subgraphs: self.weights.len() as u32,
+            commitment: self.commitment,
+            key: self.key,
+            tokenizer: self.tokenizer,
+        }
     }
 }

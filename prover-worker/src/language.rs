@@ -1,0 +1,169 @@
+//! Language models in the stages: files in, an integer model and its tokenizer out; a prompt in, an answer out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crds::contract::SetupArgs;
+use formats::{Checkpoint, Source, Tokenizer};
+use kernels::Ints;
+use model::{
+    ImportOptions, Model,
+    language::{self, Head, Output},
+};
+use serde::Deserialize;
+use verifier::{
+    generation::{Generated, Lengths},
+    graph::{Graph, TensorId},
+};
+
+use crate::{
+    StageError,
+    input::Prompt,
+    source::{Folder, fetch},
+    store::Store,
+};
+
+/// Most windows of calibration text that scales are taken from.
+const WINDOWS: usize = 16;
+
+/// The files of a model, by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Fetches a GGUF file.
+pub fn fetch_file(store: &Store, url: &str) -> Result<Files, StageError> {
+    let name = url.rsplit('/').next().unwrap_or(url);
+    Ok(Files::from([(name.to_owned(), fetch(store, url)?)]))
+}
+
+/// The part of an index that names the files of its tensors.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Fetches what a folder in Hugging Face's layout has of a model.
+pub fn fetch_folder(url: &str) -> Result<Files, StageError> {
+    const INDEX: &str = "model.safetensors.index.json";
+    let folder = Folder::open(url)?;
+    let mut files = Files::new();
+    for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] {
+        files.extend(folder.read(name)?.map(|bytes| (name.into(), bytes)));
+    }
+    let whole = folder.read("model.safetensors")?;
+    let index = if whole.is_none() { folder.read(INDEX)? } else { None };
+    if let Some(index) = &index {
+        let Index { weight_map } = serde_json::from_slice(index)
+            .map_err(|error| StageError::deterministic(format!("{url}: {INDEX}: {error}")))?;
+        for name in weight_map.into_values() {
+            if !files.contains_key(&name) {
+                let part = folder.read(&name)?;
+                let part = part.ok_or_else(|| StageError::deterministic(format!("{url}: {name}: no such file")))?;
+                files.insert(name, part);
+            }
+        }
+    }
+    files.extend(index.map(|bytes| (INDEX.into(), bytes)));
+    files.extend(whole.map(|bytes| ("model.safetensors".into(), bytes)));
+    Ok(files)
+}
+
+/// Imports a model for the lengths that the arguments name.
+pub fn import(args: &SetupArgs, files: Files, texts: &[Vec<u8>]) -> Result<(Model, Option<Tokenizer>), StageError> {
+    let refuse = |error: &dyn ToString| StageError::deterministic(format!("{}: {}", args.source, error.to_string()));
+    let files = files.into_iter().map(|(name, bytes)| (name, Arc::new(bytes) as Arc<dyn Source>)).collect();
+    let checkpoint: Checkpoint = formats::open_files(&files).map_err(|error| refuse(&error))?;
+    let tokenizer = checkpoint.tokenizer().map_err(|error| refuse(&error))?;
+    let (config, weights) = language::open(&checkpoint).map_err(|error| refuse(&error))?;
+    let (sequence, answer) = (args.sequence as usize, args.answer as usize);
+    let output = match config.head() {
+        Head::Vocabulary => Output::Answers(answer),
+        Head::MeanPool => Output::Embedding,
+    };
+    let samples = samples(args, texts, tokenizer.as_ref())?;
+    let options = ImportOptions { samples, ..ImportOptions::default() };
+    let model = language::import(&config, weights.as_ref(), sequence, output, &options)
+        .map_err(|error| refuse(&format!("{error} (spec.model.tokens: sequence {sequence}, answer {answer})")))?;
+    Ok((model, tokenizer))
+}
+
+/// Windows of the calibration texts, spread evenly over them.
+fn samples(
+    args: &SetupArgs,
+    texts: &[Vec<u8>],
+    tokenizer: Option<&Tokenizer>,
+) -> Result<Vec<Vec<Vec<f32>>>, StageError> {
+    let length = args.sequence as usize;
+    let mut windows: Vec<Vec<f32>> = Vec::new();
+    for (url, bytes) in args.calibration.iter().zip(texts) {
+        let refuse = |reason: &dyn ToString| StageError::deterministic(format!("{url}: {}", reason.to_string()));
+        let text = str::from_utf8(bytes).map_err(|error| refuse(&format!("not a text in UTF-8: {error}")))?;
+        let tokenizer = tokenizer.ok_or_else(|| refuse(&"a text, but the model came without a tokenizer"))?;
+        let tokens = tokenizer.encode(text).map_err(|error| refuse(&error))?;
+        if tokens.len() < length {
+            return Err(refuse(&format!("{} tokens of text; a sample needs {length}", tokens.len())));
+        }
+        windows.extend(tokens.chunks_exact(length).map(|window| window.iter().map(|&t| t as f32).collect()));
+    }
+    let step = windows.len().div_ceil(WINDOWS).max(1);
+    Ok(windows.into_iter().step_by(step).map(|window| vec![window]).collect())
+}
+
+/// A prompt's tokens, or the tokens themselves where an input gives them.
+pub fn tokens_of(graph: &Graph, tokenizer: Option<&Tokenizer>, prompt: &Prompt) -> Result<Vec<u32>, String> {
+    let Some(tokenizer) = tokenizer else {
+        return Err("the model came without a tokenizer: give the tokens of the prompt as input_data".into());
+    };
+    let tokens = tokenizer.encode(&prompt.prompt).map_err(|error| error.to_string())?;
+    let size = graph.inputs.first().map_or(0, |port| graph.tensor(port.tensor).hi);
+    match tokens.iter().find(|&&token| i64::from(token) > size) {
+        Some(token) => Err(format!("the prompt has token {token}; the model's vocabulary ends at {size}")),
+        None => Ok(tokens),
+    }
+}
+
+/// An answer, and what it says.
+pub struct Answer {
+    /// Prompt and answer.
+    pub generated: Generated,
+    /// The answer up to the text at which it was to stop; none without a tokenizer.
+    pub text: Option<String>,
+}
+
+/// Lets the model answer: greedily, until it ends by itself, says a text at which to stop, or has said as much as it may.
+pub fn generate(
+    graph: &Graph,
+    weights: &BTreeMap<TensorId, Ints>,
+    tokenizer: Option<&Tokenizer>,
+    tokens: Vec<u32>,
+    prompt: &Prompt,
+) -> Result<Answer, String> {
+    let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
+    let most = match prompt.max_new_tokens {
+        Some(most) if most as usize > lengths.answer => {
+            return Err(format!(
+                "maxNewTokens is {most}; the model was set up for answers of at most {} tokens (spec.model.tokens.answer)",
+                lengths.answer
+            ));
+        }
+        most => most.map_or(lengths.answer, |most| most as usize),
+    };
+    let placed = language::Prompt::new(graph, &tokens).map_err(|error| error.to_string())?;
+    let mut stream = tokenizer.map(Tokenizer::stream);
+    let (mut answer, mut text) = (Vec::new(), String::new());
+    for token in placed.answer(weights).map_err(|error| error.to_string())?.take(most) {
+        let token = token.map_err(|error| error.to_string())?;
+        answer.push(token);
+        if let Some(stream) = &mut stream {
+            let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
+            eprintln!("token {token}: {said:?}");
+            text.push_str(&said);
+        }
+        let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));
+        if ended || prompt.stop.iter().any(|stop| text.contains(stop)) {
+            break;
+        }
+    }
+    let text = tokenizer.map(|tokenizer| tokenizer.decode(&answer)).transpose().map_err(|error| error.to_string())?;
+    let end = |text: &String| prompt.stop.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
+    let text = text.map(|text| text[..end(&text)].to_owned());
+    Ok(Answer { generated: Generated { prompt: tokens, answer }, text })
+}
