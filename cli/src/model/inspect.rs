@@ -20,8 +20,10 @@ const SECURITY_BITS: u32 = 128;
 
 /// Prints what a model is, and draws it if asked.
 pub fn inspect(args: &InspectArgs) -> Result<()> {
-    let is_onnx = args.source.extension().is_some_and(|extension| extension == "onnx");
-    let (key, report) = if is_onnx {
+    let extension = args.source.extension();
+    let is_model = args.source.is_dir()
+        || extension.is_some_and(|e| e.eq_ignore_ascii_case("onnx") || e.eq_ignore_ascii_case("gguf"));
+    let (key, report) = if is_model {
         let Imported { key, report, .. } = set_up(&args.source, &args.setup, SECURITY_BITS)?;
         (ModelKey::from_bytes(&key)?, Some(serde_json::from_slice::<AccuracyReport>(&report)?))
     } else {

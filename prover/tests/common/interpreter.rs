@@ -17,10 +17,12 @@ pub fn interpret(graph: &Graph, op: &Op, values: &Values) -> Vec<i64> {
                 get(*input).chunks(n).map(|row| *row.iter().max().unwrap()).collect()
             }
             AdviceRule::FloorDiv { numerator, denominator } => {
-                get(*numerator).iter().zip(get(*denominator)).map(|(n, d)| n.div_euclid(d)).collect()
+                // A scalar is divided by every element. What follows from a lie may divide by nothing.
+                let divide = |(n, d): (&i64, i64)| if d > 0 { n.div_euclid(d) } else { 0 };
+                get(*numerator).iter().cycle().zip(get(*denominator)).map(divide).collect()
             }
             AdviceRule::Rsqrt { input, exponent } => {
-                get(*input).iter().map(|&x| ((1 << exponent) / x as u64).isqrt() as i64).collect()
+                get(*input).iter().map(|&x| ((1 << exponent) / x.max(1) as u64).isqrt() as i64).collect()
             }
         },
     }

@@ -65,10 +65,17 @@ impl Net {
 
     /// The values of a run in which one element is another, and all else follows from it.
     pub fn lying(&self, lie: Lie) -> Values {
+        let mut told = self.get(lie.tensor);
+        told[lie.element] += lie.delta;
+        self.telling(lie.tensor, told)
+    }
+
+    /// The values of a run in which a tensor is another, and all else follows from it.
+    pub fn telling(&self, tensor: TensorId, told: Vec<i64>) -> Values {
         let mut values = self.values.clone();
-        attempt::edit(values[lie.tensor.index()].as_mut().unwrap(), lie.element, |x| x + lie.delta);
+        values[tensor.index()] = Some(Ints::from(told));
         for node in &self.graph.nodes {
-            let Some(output) = node.op.output().filter(|&output| output != lie.tensor) else { continue };
+            let Some(output) = node.op.output().filter(|&output| output != tensor) else { continue };
             values[output.index()] = Some(Ints::from(interpret(&self.graph, &node.op, &values)));
         }
         values

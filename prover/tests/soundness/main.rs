@@ -3,10 +3,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../model/tests/language/fixture.rs"]
+#[allow(dead_code)]
+mod fixture;
 
 mod advice;
 mod boundary;
 mod fiat_shamir;
+mod language;
 mod linear;
 mod lookup;
 mod protocol;

@@ -1,0 +1,203 @@
+//! Provers that lie about a language model: each takes one tensor of a run to be something else, and computes all that follows
+//! from it. Statement, boundary and witnesses fit together; only the model is not the one that ran.
+
+use crate::common::Net;
+use crate::common::attempt::Attempt;
+use crate::fixture::Fixture;
+use kernels::Ints;
+use model::language::{Output, Prompt};
+use model::{Model, execute};
+use prover::Values;
+use verifier::generation::{self, Generated, Lengths};
+use verifier::graph::{Op, Source, TensorId};
+
+const LENGTH: usize = 6;
+const PROMPT: [u32; 4] = [5, 15, 8, 15];
+
+fn model() -> Model {
+    Fixture::load("gpt2").import(LENGTH, Output::Answers(3))
+}
+
+/// All values of the run that reads this answer.
+fn run(model: &Model, generated: &Generated) -> Values {
+    let lengths = Lengths::of(&model.graph).unwrap();
+    let inputs = generation::inputs(lengths, generated).unwrap();
+    let mut values: Values = vec![None; model.graph.tensors.len()];
+    model.weights.iter().for_each(|(id, weight)| values[id.index()] = Some(weight.clone()));
+    model
+        .graph
+        .inputs
+        .iter()
+        .zip(inputs)
+        .for_each(|(port, input)| values[port.tensor.index()] = Some(Ints::from(input)));
+    execute(&model.graph, 0..model.graph.nodes.len() as u32, &mut values).unwrap();
+    values
+}
+
+fn answer(model: &Model) -> Generated {
+    let placed = Prompt::new(&model.graph, &PROMPT).unwrap();
+    let answer = placed.answer(&model.weights).unwrap().map(Result::unwrap).collect();
+    Generated { prompt: PROMPT.to_vec(), answer }
+}
+
+fn net(model: &Model, values: Values) -> Net {
+    Net { graph: model.graph.clone(), weights: model.weights.clone(), values }
+}
+
+/// The tensors that nodes of this layer compute, with an operation and a shape.
+fn computed(net: &Net, layer: &str, is: impl Fn(&Op) -> bool, shape: &[usize]) -> Vec<TensorId> {
+    let nodes = net.graph.nodes.iter().filter(|node| node.name == layer && is(&node.op));
+    let outputs = nodes.filter_map(|node| node.op.output());
+    let found: Vec<TensorId> = outputs.filter(|t| net.graph.tensor(*t).shape == shape).collect();
+    assert!(!found.is_empty(), "layer '{layer}' has no such tensor");
+    found
+}
+
+fn is_einsum(op: &Op) -> bool {
+    matches!(op, Op::Einsum(_))
+}
+
+fn is_lookup(op: &Op) -> bool {
+    matches!(op, Op::Lookup(_))
+}
+
+fn has_table(op: &Op) -> bool {
+    matches!(op, Op::Lookup(lookup) if lookup.table.is_some())
+}
+
+/// A prover for whom the tensor is what `change` makes of it, all else following, is refused by both verifiers.
+#[track_caller]
+fn refused(net: &Net, tensor: TensorId, change: impl FnOnce(&mut Vec<i64>)) {
+    let mut told = net.get(tensor);
+    change(&mut told);
+    assert_ne!(told, net.get(tensor), "nothing was changed");
+    let values = net.telling(tensor, told);
+    let half = net.graph.nodes.len() / 2;
+    let attempt = Attempt::of(&Net { values, ..net.clone() }, &[half]);
+    attempt.verify().expect_err("the lie is accepted");
+}
+
+#[test]
+fn the_truth_is_accepted() {
+    let model = model();
+    let generated = answer(&model);
+    let net = net(&model, run(&model, &generated));
+    let verified = Attempt::of(&net, &[net.graph.nodes.len() / 2]).verify().expect("the proof is rejected");
+    assert_eq!(verified.generated, Some(generated));
+}
+
+/// The sequence reads the token that is claimed, so the statement is a generation; the model chose another.
+#[test]
+fn another_token_than_the_most_likely_one() {
+    let model = model();
+    let mut generated = answer(&model);
+    let honest = generated.answer[0];
+    generated.answer = vec![(honest + 1) % 31];
+    let told = net(&model, run(&model, &generated));
+    let output = model.graph.outputs[0].tensor;
+    assert_eq!(told.get(output)[0], i64::from(honest));
+    refused(&told, output, |tokens| tokens[0] = i64::from(generated.answer[0]));
+    // Computed from logits that say so.
+    let logits = computed(&told, "logits", is_lookup, &[3, 31])[0];
+    refused(&told, logits, |logits| logits[generated.answer[0] as usize] = *logits[..31].iter().max().unwrap() + 1);
+}
+
+/// A run that is proved honestly, of a sequence that does not read what the model chose.
+#[test]
+fn an_answer_that_was_not_read() {
+    let model = model();
+    let mut generated = answer(&model);
+    generated.answer[0] = (generated.answer[0] + 1) % 31;
+    let net = net(&model, run(&model, &generated));
+    let error = Attempt::of(&net, &[]).verify().expect_err("another answer is accepted").to_string();
+    assert!(error.contains("no generation: position 4 of the sequence"), "{error}");
+}
+
+#[test]
+fn a_prompt_that_ends_elsewhere() {
+    let model = model();
+    let generated = answer(&model);
+    let net = net(&model, run(&model, &generated));
+    // The positions chosen are those of a prompt that is one token shorter.
+    for hot in computed(&net, "answer position", is_lookup, &[1, 3]) {
+        refused(&net, hot, |steps| {
+            let last = steps.iter().rposition(|&step| step == 1).unwrap();
+            steps[last] = 0;
+        });
+    }
+}
+
+#[test]
+fn a_skipped_layer() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    let before = *computed(&net, "h.0.attn.c_proj", is_einsum, &[LENGTH, 24]).last().unwrap();
+    let after = *computed(&net, "h.0.mlp.c_proj", is_einsum, &[LENGTH, 24]).last().unwrap();
+    let skipped = net.get(before);
+    refused(&net, after, |values| *values = skipped);
+}
+
+#[test]
+fn a_mask_that_shows_what_comes_later() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    for layer in ["layer 0 attention", "layer 1 attention"] {
+        let powers = computed(&net, layer, has_table, &[3, 1, LENGTH, LENGTH])[0];
+        let row = net.get(powers)[..LENGTH].to_vec();
+        assert!(row[0] > 0 && row[1..].iter().all(|&power| power == 0), "the first position sees itself alone");
+        refused(&net, powers, |powers| powers[1] = powers[0]);
+    }
+}
+
+#[test]
+fn an_altered_row_of_a_softmax() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    let powers = computed(&net, "layer 1 attention", has_table, &[3, 1, LENGTH, LENGTH])[0];
+    refused(&net, powers, |powers| powers[4 * LENGTH + 2] += 1);
+    let means = *computed(&net, "layer 1 attention", is_einsum, &[LENGTH, 3, 1, 8]).last().unwrap();
+    refused(&net, means, |means| means[4 * 24] += 1);
+}
+
+#[test]
+fn swapped_heads() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    let heads = *computed(&net, "layer 0 attention", is_einsum, &[LENGTH, 3, 1, 8]).last().unwrap();
+    refused(&net, heads, |values| {
+        for row in values.chunks_mut(24) {
+            row[..16].rotate_left(8);
+        }
+    });
+}
+
+/// Keys and values of the second position are those of another prompt.
+#[test]
+fn stale_keys_and_values() {
+    let model = model();
+    let generated = answer(&model);
+    let net = net(&model, run(&model, &generated));
+    let mut other = generated;
+    other.prompt[1] = 9;
+    let other = run(&model, &other);
+    for (layer, is) in
+        [("layers.0.self_attn.k_proj", is_einsum as fn(&Op) -> bool), ("layers.0.self_attn.v_proj", is_einsum)]
+    {
+        let tensor = computed(&net, layer, is, &[LENGTH, 3, 8])[0];
+        let stale = other[tensor.index()].as_ref().unwrap().to_vec();
+        refused(&net, tensor, |values| values[24..48].copy_from_slice(&stale[24..48]));
+    }
+}
+
+/// Position vectors are constants of the key: those of other positions are other weights.
+#[test]
+fn wrong_positions() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    let is_weight = |id: &TensorId| {
+        let tensor = net.graph.tensor(*id);
+        tensor.source == Source::Weight && tensor.shape == [LENGTH, 24]
+    };
+    let positions = (0..).map(TensorId).take(net.graph.tensors.len()).find(is_weight).expect("there are positions");
+    refused(&net, positions, |values| values.rotate_left(24));
+}
