@@ -1,8 +1,9 @@
-//! Cuts the graph into subgraphs: runs of consecutive nodes, of similar cost, with small boundaries.
+//! Cuts the graph into subgraphs: runs of consecutive nodes, of similar cost, with small boundaries. Nodes at the beginning may join a
+//! later run that reads the same weights, as embedding and final projection do when they are tied: so these are committed and opened once.
 
 use crate::Model;
 use thiserror::Error;
-use verifier::graph::{Graph, Op, Source};
+use verifier::graph::{Graph, Op, Source, Tensor};
 use verifier::key::Partition;
 
 /// How many subgraphs to make.
@@ -44,10 +45,14 @@ const PRODUCTS: f64 = 64.0;
 /// No subgraphs, or more than the graph has places to cut.
 pub fn partition(model: &Model, subgraphs: Subgraphs) -> Result<Partition, PartitionError> {
     let graph = &model.graph;
-    let costs: Vec<f64> = graph.nodes.iter().map(|n| cost(graph, &n.op)).collect();
-    let total: f64 = costs.iter().sum();
+    let mut costs: Vec<f64> = graph.nodes.iter().map(|n| cost(graph, &n.op)).collect();
     let boundaries = boundaries(graph);
-    let cuts = candidates(&boundaries);
+    let shared = shared_weights(graph);
+    // Where it ends up, its weights cost nothing more.
+    let head = shared.map_or(0, |shared| shared.head);
+    costs[..head].fill(0.0);
+    let total: f64 = costs.iter().sum();
+    let cuts: Vec<usize> = candidates(&boundaries).into_iter().filter(|&cut| cut > head).collect();
     let most = cuts.len() + 1;
     let count = match subgraphs {
         Subgraphs::Auto => ((total / TARGET).ceil() as usize).clamp(1, MOST.min(most)),
@@ -61,7 +66,45 @@ pub fn partition(model: &Model, subgraphs: Subgraphs) -> Result<Partition, Parti
     for node in 0..costs.len() {
         subgraph_of_node.push(starts.iter().filter(|&&s| s <= node).count() as u32);
     }
+    if let Some(Shared { head, reader }) = shared {
+        let joined = subgraph_of_node[reader];
+        subgraph_of_node[..head].fill(joined);
+    }
     Ok(Partition { subgraph_of_node, count: count as u32 })
+}
+
+/// A weight that two contractions read, the first among the first nodes.
+#[derive(Clone, Copy)]
+struct Shared {
+    /// How many nodes, up to the one that reads it first.
+    head: usize,
+    /// The node that reads it again.
+    reader: usize,
+}
+
+/// The weight whose first reader is best moved to its second, if any is: what the head computes then crosses to another subgraph.
+fn shared_weights(graph: &Graph) -> Option<Shared> {
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.tensors.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.op.inputs().iter().for_each(|tensor| readers[tensor.index()].push(index));
+    }
+    let crossing = |head: usize| -> f64 {
+        let crosses = |(tensor, readers): (&Tensor, &Vec<usize>)| {
+            let Source::Node(producer) = tensor.source else { return 0.0 };
+            let leaves = (producer as usize) < head && readers.last().is_some_and(|&last| last >= head);
+            if leaves { tensor.len() as f64 * WIDE } else { 0.0 }
+        };
+        graph.tensors.iter().zip(&readers).map(crosses).sum()
+    };
+    let contracts = |node: usize| matches!(graph.nodes[node].op, Op::Einsum(_));
+    let worth = |(tensor, readers): (&Tensor, &Vec<usize>)| {
+        let &[first, reader] = &readers[..] else { return None };
+        let is_shared = tensor.source == Source::Weight && first < reader && contracts(first) && contracts(reader);
+        let saved = if is_shared { tensor.len() as f64 - crossing(first + 1) } else { 0.0 };
+        (saved > 0.0).then_some((saved, Shared { head: first + 1, reader }))
+    };
+    let best = graph.tensors.iter().zip(&readers).filter_map(worth).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map(|(_, shared)| shared)
 }
 
 /// Work of proving a node, in committed elements.

@@ -12,7 +12,7 @@ use definition::Tensors as Defined;
 use fixture::Fixture;
 use kernels::Ints;
 use model::language::{Config, GenerateError, LanguageError, Output, Prompt, Reference, perplexity};
-use model::{Cache, Model, Values, dequantise, execute};
+use model::{Cache, Model, Subgraphs, Values, dequantise, execute, partition};
 use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::TensorId;
 
@@ -114,6 +114,23 @@ fn caches_give_what_one_pass_gives() {
             }
         }
     }
+}
+
+/// The embedding and the final projection contract one tensor, so they are proved in one place; what is between is not.
+#[test]
+fn tied_weights_are_in_one_subgraph() {
+    let model = Fixture::load("gpt2-digits").import(8, Output::Answers(4));
+    let graph = &model.graph;
+    let parts = partition(&model, Subgraphs::Count(3)).expect("the model can be cut");
+    let reads = |node: &&verifier::graph::Node, tensor: TensorId| node.op.inputs().contains(&tensor);
+    let is_shared = |t: &TensorId| graph.nodes.iter().filter(|node| reads(node, *t)).count() == 2;
+    let weights = model.weights.keys().copied().filter(is_shared);
+    let tied = weights.max_by_key(|t| graph.tensor(*t).len()).expect("the embedding is tied");
+    assert!(graph.tensor(tied).len() >= 300 * 16);
+    let readers: Vec<u32> =
+        (0..graph.nodes.len()).filter(|&n| reads(&&graph.nodes[n], tied)).map(|n| parts.subgraph_of_node[n]).collect();
+    assert_eq!(readers, [readers[0]; 2]);
+    assert!((0..3).all(|s| parts.subgraph_of_node.contains(&s)) && readers[0] > 0);
 }
 
 /// Logits themselves, in steps of several sizes; what comes later changes nothing.
