@@ -33,6 +33,19 @@ fn a_prompt_is_neither_truncated_nor_padded() {
 }
 
 #[test]
+fn a_character_that_the_vocabulary_lacks_is_an_error() {
+    let without = JSON.replace(r#""unk_token": "<s>""#, r#""unk_token": null"#);
+    let tokenizer = json(&without, &[]).unwrap();
+    assert_eq!(tokenizer.encode("ab b").unwrap(), [3, 2]);
+    let expected = "tokenizer.json: tokenizer: expected characters that the vocabulary has, found 'ç'";
+    for text in ["ç", "abç", "abç b", "çab"] {
+        assert_eq!(tokenizer.encode(text).unwrap_err().to_string(), expected);
+    }
+    // With a token for the unknown, that is what the model wants.
+    assert_eq!(json(JSON, &[]).unwrap().encode("abç").unwrap(), [3, 0]);
+}
+
+#[test]
 fn ends_come_from_the_first_config_that_names_them() {
     let (generation, model) =
         (config(r#"{"eos_token_id": [3, 4]}"#), config(r#"{"eos_token_id": 1, "bos_token_id": 2}"#));

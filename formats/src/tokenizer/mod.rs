@@ -41,8 +41,12 @@ impl Tokenizer {
     }
 
     fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, FormatError> {
-        let encoding = self.inner.encode_fast(text, add_special_tokens);
-        Ok(encoding.map_err(|error| self.error("a text that can be tokenized", error))?.get_ids().to_vec())
+        let encoding = self.inner.encode(text, add_special_tokens);
+        let encoding = encoding.map_err(|error| self.error("a text that can be tokenized", error))?;
+        match unknown(text, encoding.get_offsets()) {
+            None => Ok(encoding.get_ids().to_vec()),
+            Some(character) => Err(self.error("characters that the vocabulary has", format!("{character:?}"))),
+        }
     }
 
     /// The text of the ids, special tokens left out.
@@ -94,6 +98,19 @@ impl Tokenizer {
     fn error(&self, expected: &str, found: impl ToString) -> FormatError {
         FormatError::new(&self.file, "tokenizer", expected, found.to_string())
     }
+}
+
+/// A character that no token stands for, though it is no space: the library leaves such characters out in silence.
+fn unknown(text: &str, tokens: &[(usize, usize)]) -> Option<char> {
+    let mut tokens: Vec<_> = tokens.to_vec();
+    tokens.sort_unstable();
+    let mut end = 0;
+    let gaps = tokens.into_iter().chain([(text.len(), text.len())]).filter_map(|(from, to)| {
+        let gap = text.get(end..from.max(end));
+        end = end.max(to);
+        gap
+    });
+    gaps.flat_map(str::chars).find(|c| !c.is_whitespace())
 }
 
 /// Decodes ids one by one; see [`Tokenizer::stream`].
