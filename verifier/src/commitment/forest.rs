@@ -5,6 +5,7 @@
 
 use super::Joint;
 use super::scheme::{Commitment, TreeScheme};
+use super::tree::TreeError;
 use crate::field::F;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use p3_matrix::{Dimensions, Matrix};
 use p3_symmetric::MerkleCap;
 
 type TreeData<M> = <TreeScheme as Mmcs<F>>::ProverData<M>;
-type TreeError = <TreeScheme as Mmcs<F>>::Error;
+type PathError = <TreeScheme as Mmcs<F>>::Error;
 
 /// Trees over the codewords of the polynomials of a [`Joint`].
 #[derive(Clone, Debug)]
@@ -30,8 +31,10 @@ pub struct Forest {
 /// Why rows are not those under the roots.
 #[derive(Debug)]
 pub enum ForestError {
-    /// A tree rejects.
-    Tree(TreeError),
+    /// A tree rejects a leaf.
+    Tree(PathError),
+    /// A tree rejects several leaves.
+    Leaves(TreeError),
     /// Another number of roots, proofs or elements than there are trees.
     Shape,
 }
@@ -194,11 +197,14 @@ impl Mmcs<F> for Forest {
         proof: &Self::MultiProof,
     ) -> Result<(), ForestError> {
         for (tree, proof) in self.trees(commit, dimensions, proof)? {
-            let indices: Vec<_> = indices.iter().map(|index| index % tree.dimensions.height).collect();
-            let rows: Vec<_> = rows.iter().map(|row| Ok(vec![tree.part(row)?])).collect::<Result<_, ForestError>>()?;
-            self.tree
-                .verify_multi_batch(&tree.root, &[tree.dimensions], &indices, &rows, proof)
-                .map_err(ForestError::Tree)?;
+            let Dimensions { width, height } = tree.dimensions;
+            let (&[root], true) = (tree.root.roots(), height.is_power_of_two()) else {
+                return Err(ForestError::Shape);
+            };
+            let indices: Vec<_> = indices.iter().map(|index| index % height).collect();
+            let rows: Vec<_> = rows.iter().map(|row| tree.part(row)).collect::<Result<_, ForestError>>()?;
+            let size = (height.ilog2() as usize, width);
+            super::tree::verify(&root, size, &indices, &rows, &proof.sibling_hashes).map_err(ForestError::Leaves)?;
         }
         Ok(())
     }

@@ -7,15 +7,18 @@ pub mod clear;
 mod forest;
 mod joint;
 mod layout;
+mod message;
 mod parameters;
 mod scheme;
+mod tree;
 mod whir;
 
 pub use forest::Forest;
 pub use joint::{Joint, Part};
 pub use layout::{AxisBlock, Block, Layout, Opening, Term};
 pub use parameters::{Code, Parameters, ParametersError, Schedule};
-pub use scheme::{Commitment, Dft, Pcs, Proof, TreeScheme, tree_scheme};
+pub use scheme::{Commitment, Dft, MultiProof, Pcs, Proof, TreeScheme, tree_scheme};
+pub use tree::TreeError;
 pub use whir::verify as verify_joint;
 
 use crate::field::K;

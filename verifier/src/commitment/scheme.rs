@@ -15,6 +15,8 @@ type NodeHash = CompressionFunctionFromHasher<Blake3, 2, 32>;
 
 /// Merkle trees over rows of a matrix.
 pub type TreeScheme = MerkleTreeMmcs<F, u8, LeafHash, NodeHash, 2, 32>;
+/// Sibling digests that authenticate several leaves at once.
+pub type MultiProof = <TreeScheme as p3_commit::Mmcs<F>>::MultiProof;
 /// Merkle roots as `p3` types them.
 pub type Commitment = <TreeScheme as p3_commit::Mmcs<F>>::Commitment;
 /// The Reed-Solomon encoder.
