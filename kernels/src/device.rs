@@ -6,12 +6,9 @@
 use crate::Ints;
 use std::fmt::Debug;
 use std::ops::Range;
-use verifier::commitment::TreeScheme;
+pub use verifier::commitment::MultiProof;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
-
-/// Sibling digests that authenticate several leaves at once.
-pub type MultiProof = <TreeScheme as p3_commit::Mmcs<F>>::MultiProof;
 
 /// The indices `(first + i) * 2^log_stride`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,13 +156,15 @@ pub trait Device: Sync {
     /// Adds neighbours along the last axis longer than 1; an odd end stays alone.
     fn add_fractions(&self, below: &Fractions<Self::Extension>) -> Fractions<Self::Extension>;
 
-    /// The even and the odd elements of rows of this length; an odd end gets a zero beside it.
-    fn split_rows(&self, values: &Self::Extension, length: usize) -> [Self::Extension; 2];
+    /// Of neighbours even `p0 / (1 + q0)` and odd `p1 / (1 + q1)` along the last axis longer than 1: `p0 + c q0`, `q0`, `p1`, `q1`;
+    /// an odd end has the fraction 0 beside it.
+    fn split_fractions(&self, below: &Fractions<Self::Extension>, c: K) -> [Self::Extension; 4];
 
     /// For every number of leading variables of a shape, from none: `eq` of the point's prefix at the prefix's indices.
     fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Self::Extension>;
 
-    /// For children `p`, `q` even and `p`, `q` odd in this shape, with `P`, `Q` their sum's parts: `h(0)`, `h(1)` and the
-    /// coefficient of `x^2` of `h(x) = sum eq * (P + c Q)`, the last bit of the last axis longer than 1 at `x`.
-    fn fraction_round(&self, shape: &[usize], children: [&Self::Extension; 4], eq: &Self::Extension, c: K) -> [K; 3];
+    /// For children as they are split, in this shape, with `P`, `Q` the parts of their sums: `h(0)` and the coefficient of `x^2` of
+    /// `h(x) = sum eq * (P + c Q)`, the last bit of the last axis longer than 1 at `x`. With children `u`, `q0`, `p1`, `q1`,
+    /// `P + c Q = u + p1 + q1 (u + c) + p1 q0`.
+    fn fraction_round(&self, shape: &[usize], children: [&Self::Extension; 4], eq: &Self::Extension, c: K) -> [K; 2];
 }

@@ -122,7 +122,8 @@ fn contract_small<T: Small>(tensor: &[T], shape: &[usize], axis: usize, weights:
 /// The integers as field elements.
 #[allow(clippy::useless_conversion, reason = "idle in the widest of the macro's arms")]
 pub fn lift(tensor: &Ints) -> Vec<K> {
-    with_ints!(tensor, values => values.iter().map(|&x| verifier::field::k_from_i64(x.into())).collect())
+    let lift = |x: i64| verifier::field::k_from_i64(x);
+    with_ints!(tensor, values => values.par_iter().with_min_len(PARALLEL_FROM).map(|&x| lift(x.into())).collect())
 }
 
 /// Reorders axes: axis `i` of the result is axis `order[i]` of the tensor.
@@ -139,7 +140,7 @@ pub fn permute(values: Vec<K>, shape: &[usize], order: &[usize]) -> Vec<K> {
         let (length, stride) = (shape[axis], strides[axis]);
         places = places.iter().flat_map(|&p| (0..length).map(move |i| p + i * stride)).collect();
     }
-    places.into_iter().map(|p| values[p]).collect()
+    places.into_par_iter().with_min_len(PARALLEL_FROM).map(|p| values[p]).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use super::affine::affine;
 use super::contract::{contract, contract_ints, lift, permute};
 use super::encode::{Tree, encode_base, encode_extension, hash_rows, open_rows};
-use super::fractions::{add_fractions, eq_prefixes, fraction_round, split_rows};
-use super::product::{fold_rows, product_round, product_total};
+use super::fractions::{add_fractions, eq_prefixes, fraction_round, split_fractions};
+use super::product::{product_round, product_total};
 use super::quadratic::{fold, round};
+use super::rows::fold_rows;
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
 use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
@@ -122,15 +123,15 @@ impl Device for Cpu {
         add_fractions(below)
     }
 
-    fn split_rows(&self, values: &Vec<K>, length: usize) -> [Vec<K>; 2] {
-        split_rows(values, length)
+    fn split_fractions(&self, below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
+        split_fractions(below, c)
     }
 
     fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
         eq_prefixes(shape, point)
     }
 
-    fn fraction_round(&self, shape: &[usize], children: [&Vec<K>; 4], eq: &Vec<K>, c: K) -> [K; 3] {
+    fn fraction_round(&self, shape: &[usize], children: [&Vec<K>; 4], eq: &Vec<K>, c: K) -> [K; 2] {
         fraction_round(shape, children, eq, c)
     }
 }

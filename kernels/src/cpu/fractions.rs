@@ -3,11 +3,11 @@
 //! Layers are as long as they are: an odd end is paired with the fraction 0/1, so padding costs nothing.
 
 use super::PARALLEL_FROM;
+use super::rows::{Pairs, pairs};
 use crate::device::Fractions;
-use p3_field::PrimeCharacteristicRing;
+use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use rayon::prelude::*;
-use verifier::argument::logup::Fraction;
-use verifier::field::K;
+use verifier::field::{F, K};
 
 /// The shape with its last axis that is longer than 1 halved, rounded up.
 pub fn halve(shape: &[usize]) -> Vec<usize> {
@@ -23,57 +23,81 @@ pub fn row_length(shape: &[usize]) -> usize {
     shape.iter().rev().copied().find(|&d| d > 1).unwrap_or(1)
 }
 
-/// Adds neighbours.
-pub fn add_fractions(below: &Fractions<Vec<K>>) -> Fractions<Vec<K>> {
-    let (shape, length) = (halve(&below.shape), row_length(&below.shape));
-    let half = length.div_ceil(2);
-    let len = below.p.len() / length * half;
-    let sum = |i: usize| {
-        let (row, column) = (i / half, 2 * (i % half));
-        let place = row * length + column;
-        let even = Fraction { p: below.p[place], q: below.q[place] };
-        if column + 1 == length {
-            return (even.p, even.q);
-        }
-        let sum = even + Fraction { p: below.p[place + 1], q: below.q[place + 1] };
-        (sum.p, sum.q)
-    };
-    let (p, q) = (0..len).into_par_iter().with_min_len(PARALLEL_FROM).map(sum).unzip();
-    Fractions { shape, p, q }
+fn words(x: &K) -> [F; 3] {
+    let words: &[F] = x.as_basis_coefficients_slice();
+    [words[0], words[1], words[2]]
 }
 
-/// Even and odd elements of every row.
-pub fn split_rows(values: &[K], length: usize) -> [Vec<K>; 2] {
-    let rows = values.chunks(length);
-    let even = rows.clone().flat_map(|row| row.iter().copied().step_by(2)).collect();
-    let pad = (!length.is_multiple_of(2)).then_some(K::ZERO);
-    let odd = rows.flat_map(|row| row.iter().copied().skip(1).step_by(2).chain(pad)).collect();
-    [even, odd]
+/// `a b + c d`, reduced once.
+fn sum_of_products(a: K, b: K, c: K, d: K) -> K {
+    let [a, b, c, d] = [&a, &b, &c, &d].map(words);
+    // x^3 = x + 1: every coefficient of a product is a sum of three.
+    let rows = |b: [F; 3]| [[b[0], b[2], b[1]], [b[1], b[0] + b[2], b[1] + b[2]], [b[2], b[1], b[0] + b[2]]];
+    let (left, right) = (rows(b), rows(d));
+    let factors = [a[0], a[1], a[2], c[0], c[1], c[2]];
+    let coefficient = |[x, y, z]: [F; 3], [u, v, w]: [F; 3]| F::dot_product::<6>(&factors, &[x, y, z, u, v, w]);
+    K::new([coefficient(left[0], right[0]), coefficient(left[1], right[1]), coefficient(left[2], right[2])])
+}
+
+/// Adds neighbours.
+pub fn add_fractions(below: &Fractions<Vec<K>>) -> Fractions<Vec<K>> {
+    let neighbours = Pairs::new(below.p.len(), row_length(&below.shape));
+    let [p, q] = neighbours.map(|run, [p, q]| {
+        let below = pairs(&below.p[run.elements.clone()]).zip(pairs(&below.q[run.elements]));
+        for ((p, q), ((p0, p1), (q0, q1))) in p.iter_mut().zip(q).zip(below) {
+            *p = p0 + p1 + sum_of_products(p0, q1, p1, q0);
+            *q = q0 + q1 + q0 * q1;
+        }
+    });
+    Fractions { shape: halve(&below.shape), p, q }
+}
+
+/// Of neighbours even `p0 / (1 + q0)` and odd `p1 / (1 + q1)`: `p0 + c q0`, `q0`, `p1`, `q1`.
+pub fn split_fractions(below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
+    let neighbours = Pairs::new(below.p.len(), row_length(&below.shape));
+    neighbours.map(|run, [u, q_even, p_odd, q_odd]| {
+        let below = pairs(&below.p[run.elements.clone()]).zip(pairs(&below.q[run.elements]));
+        let out = u.iter_mut().zip(q_even).zip(p_odd.iter_mut().zip(q_odd));
+        for (((u, q_even), (p_odd, q_odd)), ((p0, p1), (q0, q1))) in out.zip(below) {
+            (*u, *q_even, *p_odd, *q_odd) = (p0 + c * q0, q0, p1, q1);
+        }
+    })
 }
 
 /// One round of the sumcheck over a layer; `eq` is over the shape's halves.
-pub fn fraction_round(shape: &[usize], [pe, qe, po, qo]: [&Vec<K>; 4], eq: &[K], c: K) -> [K; 3] {
-    let length = row_length(shape);
+pub fn fraction_round(shape: &[usize], [u, q, p, r]: [&Vec<K>; 4], eq: &[K], c: K) -> [K; 2] {
+    Pairs::new(u.len(), row_length(shape)).sum(|run| {
+        let values = [u, q, p, r].map(|v| pairs(&v[run.elements.clone()]));
+        let [u, q, p, r] = values;
+        let mut sums = [K::ZERO; 2];
+        for ((((&e, u), q), p), r) in eq[run.pairs].iter().zip(u).zip(q).zip(p).zip(r) {
+            let at_zero = u.0 + p.0 + sum_of_products(r.0, u.0 + c, p.0, q.0);
+            let top = sum_of_products(r.1 - r.0, u.1 - u.0, p.1 - p.0, q.1 - q.0);
+            sums[0] += e * at_zero;
+            sums[1] += e * top;
+        }
+        sums
+    })
+}
+
+/// Of every element `t` the pair `t (1 - x)`, `t x`, in rows of this length.
+fn unfold_rows(values: &[K], elements: usize, length: usize, x: K) -> Vec<K> {
     let half = length.div_ceil(2);
-    let partial = |i: usize| {
-        let (row, column) = (i / half, 2 * (i % half));
-        let place = row * length + column;
-        let at = |v: &[K]| {
-            let lo = v[place];
-            (lo, if column + 1 == length { K::ZERO } else { v[place + 1] })
-        };
-        let (pe, qe, po, qo) = (at(pe), at(qe), at(po), at(qo));
-        let h = |pe: K, qe: K, po: K, qo: K| {
-            let cross = qe * qo;
-            pe * (K::ONE + qo) + po * (K::ONE + qe) + c * (qe + qo + cross)
-        };
-        let (dpe, dqe, dpo, dqo) = (pe.1 - pe.0, qe.1 - qe.0, po.1 - po.0, qo.1 - qo.0);
-        let top = dpe * dqo + dpo * dqe + c * (dqe * dqo);
-        let e = eq[i];
-        [e * h(pe.0, qe.0, po.0, qo.0), e * h(pe.1, qe.1, po.1, qo.1), e * top]
-    };
-    let add = |a: [K; 3], b: [K; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-    (0..eq.len()).into_par_iter().with_min_len(PARALLEL_FROM / 4).map(partial).reduce(|| [K::ZERO; 3], add)
+    let mut out = K::zero_vec(elements);
+    let rows = out.par_chunks_mut(length).zip(values.par_chunks(half));
+    rows.with_min_len(PARALLEL_FROM.div_ceil(length)).for_each(|(out, row)| {
+        let parts = out.par_chunks_mut(2 * PARALLEL_FROM).zip(row.par_chunks(PARALLEL_FROM));
+        parts.for_each(|(out, row)| {
+            for (out, &t) in out.chunks_mut(2).zip(row) {
+                let hi = t * x;
+                out[0] = t - hi;
+                if let [_, odd] = out {
+                    *odd = hi;
+                }
+            }
+        });
+    });
+    out
 }
 
 /// `eq(prefix of the point, .)` over the indices that a tensor of this shape has at every depth, the empty one first.
@@ -87,17 +111,57 @@ pub fn eq_prefixes(shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
     let mut tables = vec![vec![K::ONE]];
     for (shape, &x) in shapes[1..].iter().zip(point) {
         let length = row_length(shape);
-        let half = length.div_ceil(2);
         let last = &tables[tables.len() - 1];
-        let mut table = Vec::with_capacity(shape.iter().product());
-        for (i, &t) in last.iter().enumerate() {
-            let hi = t * x;
-            table.push(t - hi);
-            if 2 * (i % half) + 1 < length {
-                table.push(hi);
-            }
-        }
-        tables.push(table);
+        tables.push(unfold_rows(last, shape.iter().product(), length, x));
     }
     tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rows::fold_rows;
+
+    fn values(count: usize, seed: u64) -> Vec<K> {
+        let element = |i: u64| K::from_basis_coefficients_fn(|j| -F::from_u64(i * 3 + j as u64 + seed).exp_u64(7));
+        (0..count as u64).map(element).collect()
+    }
+
+    /// The sum of two fractions, from its definition.
+    fn sum((p0, q0): (K, K), (p1, q1): (K, K)) -> (K, K) {
+        let (d0, d1) = (K::ONE + q0, K::ONE + q1);
+        (p0 * d1 + p1 * d0, d0 * d1 - K::ONE)
+    }
+
+    #[test]
+    fn a_layer_is_the_sums_of_neighbours_and_a_round_of_it_its_polynomial() {
+        for shape in [vec![1], vec![5], vec![2, 3], vec![3, 7, 1], vec![3, 4099], vec![2050, 3]] {
+            let (count, length) = (shape.iter().product(), row_length(&shape));
+            let below = Fractions { p: values(count, 1), q: values(count, 2), shape };
+            let above = add_fractions(&below);
+            let children = split_fractions(&below, K::TWO);
+            let odd = |v: &[K], place: usize| if place % length + 1 < length { v[place + 1] } else { K::ZERO };
+            let half = length.div_ceil(2);
+            for i in 0..above.p.len() {
+                let place = i / half * length + 2 * (i % half);
+                let (even, odd) = ((below.p[place], below.q[place]), (odd(&below.p, place), odd(&below.q, place)));
+                assert_eq!((above.p[i], above.q[i]), sum(even, odd));
+                let split = (children[0][i] - K::TWO * even.1, children[1][i], (children[2][i], children[3][i]));
+                assert_eq!(split, (even.0, even.1, odd));
+            }
+            let (shape, length) = (&above.shape, row_length(&above.shape));
+            let eq = values(halve(shape).iter().product(), 3);
+            let [at_zero, top] = fraction_round(shape, children.each_ref(), &eq, K::TWO);
+            let h = |x: K| -> K {
+                let [u, q, p, r] = children.each_ref().map(|child| fold_rows(child, length, x));
+                let at = |i: usize| {
+                    let (p, q) = sum((u[i] - K::TWO * q[i], q[i]), (p[i], r[i]));
+                    eq[i] * (p + K::TWO * q)
+                };
+                (0..eq.len()).map(at).sum()
+            };
+            assert_eq!(at_zero, h(K::ZERO));
+            assert_eq!(top.double(), h(K::TWO) - h(K::ONE).double() + h(K::ZERO));
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod encode;
 mod fractions;
 mod product;
 mod quadratic;
+mod rows;
 mod weights;
 
 pub use device::Cpu;

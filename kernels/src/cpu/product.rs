@@ -77,24 +77,6 @@ impl Rows {
     }
 }
 
-/// `values[2i] + r * (values[2i+1] - values[2i])` in every row of this length; an odd end is paired with zero.
-pub fn fold_rows(values: &[K], length: usize, r: K) -> Vec<K> {
-    let half = length.div_ceil(2);
-    let mut out = vec![K::ZERO; values.len() / length * half];
-    let rows = out.par_chunks_mut(half).zip(values.par_chunks(length));
-    rows.with_min_len(PARALLEL_FROM.div_ceil(length)).for_each(|(out, row)| {
-        let fold = |(out, pair): (&mut K, &[K])| {
-            *out = match *pair {
-                [lo, hi] => lo + r * (hi - lo),
-                [lo] => lo - r * lo,
-                _ => K::ZERO,
-            };
-        };
-        out.par_iter_mut().zip(row.par_chunks(2)).with_min_len(PARALLEL_FROM).for_each(fold);
-    });
-    out
-}
-
 /// `sum over pairs of prod_f (lo_f + x (hi_f - lo_f))` at `x` = 0, 2, .., degree.
 fn row_values(rows: &[&[K]], degree: usize) -> Vec<K> {
     let pairs = rows[0].len().div_ceil(2);

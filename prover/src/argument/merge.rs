@@ -4,6 +4,7 @@ use super::product::Product;
 use super::sumcheck;
 use kernels::{Device, Factor, Ints};
 use p3_field::PrimeCharacteristicRing;
+use rayon::prelude::*;
 use verifier::argument::ledger::PointValue;
 use verifier::argument::merge::DEGREE;
 use verifier::argument::view::outer_product;
@@ -25,12 +26,15 @@ pub fn prove<D: Device>(
     }
     let c = transcript.challenge();
     let mut weights = vec![K::ZERO; tensor.len()];
-    let mut power = K::ONE;
-    for claim in &claims {
-        let tables =
-            split_point(&tensor.shape, &claim.point).into_iter().zip(&tensor.shape).map(|(p, &d)| eq_table(p, d));
-        weights.iter_mut().zip(outer_product(tables)).for_each(|(w, e)| *w += power * e);
-        power *= c;
+    for (claim, power) in claims.iter().zip(c.powers()) {
+        let points = split_point(&tensor.shape, &claim.point);
+        let mut tables: Vec<Vec<K>> = points.into_iter().zip(&tensor.shape).map(|(p, &d)| eq_table(p, d)).collect();
+        let last = tables.pop().unwrap_or_else(|| vec![K::ONE]);
+        let rows = outer_product(tables.into_iter());
+        weights.par_chunks_mut(last.len()).zip(&rows).for_each(|(weights, &row)| {
+            let row = power * row;
+            weights.iter_mut().zip(&last).for_each(|(w, &e)| *w += row * e);
+        });
     }
     let axes: Vec<usize> = (0..tensor.shape.len()).collect();
     let factors =
