@@ -14,7 +14,7 @@ use verifier::plan::{Column, Limb, LookupPlan, SubgraphPlan, Table};
 pub struct LookupColumns {
     /// Limbs of the remainder.
     pub remainder: Vec<Ints>,
-    /// Limbs of the value that are committed.
+    /// Limbs of the value that do not follow from the output.
     pub value: Vec<Ints>,
     /// Edges of the limbs of the value.
     pub edges: Vec<Ints>,
@@ -35,17 +35,16 @@ impl LookupColumns {
     fn new(lookup: &Lookup, plan: &LookupPlan, input: &Ints) -> Self {
         let split: Vec<Split> = (0..input.len()).into_par_iter().map(|i| Split::new(lookup, input.get(i))).collect();
         let limbs = |limbs: &[Limb], part: fn(&Split) -> i64| -> Vec<Ints> {
-            let committed = limbs.iter().filter(|l| l.column.is_some());
-            committed.map(|l| Ints::from(split.iter().map(|s| limb(part(s), l)).collect::<Vec<_>>())).collect()
+            limbs.iter().map(|l| Ints::from(split.par_iter().map(|s| limb(part(s), l)).collect::<Vec<_>>())).collect()
         };
         let edge = |l: &Limb| -> Ints {
-            let edges = split.iter().map(|s| verifier::plan::edge(limb(s.value, l), l.width));
+            let edges = split.par_iter().map(|s| verifier::plan::edge(limb(s.value, l), l.width));
             Ints::from(edges.collect::<Vec<_>>())
         };
         let excess = plan.excess.as_ref();
         Self {
             remainder: limbs(&plan.remainder, |s| s.remainder),
-            value: limbs(&plan.value, |s| s.value),
+            value: limbs(&plan.value[plan.from_output..], |s| s.value),
             edges: excess.map_or_else(Vec::new, |_| plan.value.iter().map(edge).collect()),
             excess: excess.map_or_else(Vec::new, |e| limbs(&e.limbs, |s| s.excess)),
         }
@@ -59,8 +58,7 @@ impl LookupColumns {
             .zip(&self.remainder)
             .map(|(limb, column)| Leaf { table: limb.table, entries: vec![Cow::Borrowed(column)] })
             .collect();
-        let implied = plan.value.len() - self.value.len();
-        let lowest = output.filter(|_| implied > 0).map(|o| Cow::Owned(self.lowest_limb(lookup, plan, o)));
+        let lowest = output.filter(|_| plan.from_output > 0).map(|o| Cow::Owned(self.lowest_limb(lookup, plan, o)));
         let values = lowest.into_iter().chain(self.value.iter().map(Cow::Borrowed));
         let function = output.filter(|_| lookup.table.is_some()).map(Cow::Borrowed);
         for (i, (limb, value)) in plan.value.iter().zip(values).enumerate() {
@@ -104,7 +102,7 @@ pub struct Leaf<'a> {
 
 fn sum_columns(columns: &[Ints]) -> Ints {
     let len = columns.first().map_or(0, Ints::len);
-    Ints::from((0..len).map(|i| columns.iter().map(|c| c.get(i)).sum()).collect::<Vec<i64>>())
+    Ints::from((0..len).into_par_iter().map(|i| columns.iter().map(|c| c.get(i)).sum()).collect::<Vec<i64>>())
 }
 
 /// `input * multiplier + add = remainder + 2^shift * (lo + value + excess)`.
@@ -154,10 +152,7 @@ impl Witness {
         let column = |column: &Column| match column {
             Column::Tensor(t) => held(values, *t).clone(),
             Column::Remainder(l) => self.lookups[l.lookup].remainder[l.limb].clone(),
-            Column::Value(l) => {
-                let implied = plan.lookups[l.lookup].value.iter().filter(|v| v.column.is_none()).count();
-                self.lookups[l.lookup].value[l.limb - implied].clone()
-            }
+            Column::Value(l) => self.lookups[l.lookup].value[l.limb - plan.lookups[l.lookup].from_output].clone(),
             Column::Edge(l) => self.lookups[l.lookup].edges[l.limb].clone(),
             Column::Excess(l) => self.lookups[l.lookup].excess[l.limb].clone(),
             Column::Multiplicity(t) => self.multiplicities[*t].clone(),
@@ -168,11 +163,19 @@ impl Witness {
 
 /// Counts the rows. One that is not in the table is counted nowhere: no verifier accepts the sum then.
 fn count(table: &Table, entries: &[Cow<Ints>], counts: &mut [i64]) {
-    let mut row = vec![0; entries.len()];
-    for i in 0..entries[0].len() {
-        row.iter_mut().zip(entries).for_each(|(r, column)| *r = column.get(i));
-        if let Some(count) = counts.get_mut(table.find(&row)) {
-            *count += 1;
+    let rows = entries[0].len();
+    let stretch = rows.div_ceil(rayon::current_num_threads()).max(counts.len());
+    let part = |first: usize| {
+        let (mut part, mut row) = (vec![0; counts.len()], vec![0; entries.len()]);
+        for i in first..rows.min(first + stretch) {
+            row.iter_mut().zip(entries).for_each(|(r, column)| *r = column.get(i));
+            if let Some(count) = part.get_mut(table.find(&row)) {
+                *count += 1;
+            }
         }
-    }
+        part
+    };
+    let firsts: Vec<usize> = (0..rows).step_by(stretch).collect();
+    let parts: Vec<Vec<i64>> = firsts.into_par_iter().map(part).collect();
+    parts.iter().for_each(|part| counts.iter_mut().zip(part).for_each(|(count, more)| *count += more));
 }

@@ -4,17 +4,17 @@ use super::Context;
 use super::fractions::Tree;
 use super::logup;
 use super::tensor::evaluate;
-use crate::columns::{LookupColumns, Witness};
+use crate::columns::{Leaf, Witness};
 use kernels::{Affine, Device, Fractions, Ints};
 use p3_field::PrimeCharacteristicRing;
+use rayon::prelude::*;
 use verifier::argument::Rejection;
 use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::LeafClaim;
-use verifier::argument::lookup::{Challenges, Columns, enter_columns, enter_input, leaf_shape, lookup_of, tag};
+use verifier::argument::lookup::{Challenges, Columns, Group, enter_columns, enter_input, groups, tag};
 use verifier::field::K;
-use verifier::graph::Lookup;
 use verifier::multilinear::{axis_bits, ones, split_point};
-use verifier::plan::{LookupPlan, Table};
+use verifier::plan::Table;
 use verifier::transcript::Writer;
 
 /// Proves all lookups of the subgraph and enters the claims on their columns, tables and inputs.
@@ -28,15 +28,14 @@ pub fn prove<D: Device>(
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     let Context { device, graph, plan, .. } = context;
-    let lookups: Vec<_> = plan.lookups.iter().filter_map(|p| lookup_of(graph, p).map(|l| (p, l))).collect();
-    if lookups.is_empty() {
+    let groups = groups(graph, plan);
+    if groups.is_empty() {
         return Ok(());
     }
     let challenges = Challenges::draw(transcript);
     let mut trees: Vec<Tree<D>> = Vec::new();
-    for (&(lookup_plan, lookup), columns) in lookups.iter().zip(&witness.lookups) {
-        let leaves = lookup_leaves(context, lookup_plan, lookup, columns, &challenges);
-        trees.push(Tree::new(device, leaves));
+    for group in &groups {
+        trees.push(Tree::new(device, group_leaves(context, group, witness, &challenges)));
     }
     for (place, table) in plan.tables.iter().enumerate() {
         let outputs = table.outputs().map(|t| context.held(t));
@@ -45,9 +44,12 @@ pub fn prove<D: Device>(
     }
     let mut leaves = logup::prove(device, transcript, &trees).into_iter();
     drop(trees);
-    for ((&(lookup_plan, lookup), columns), leaf) in lookups.iter().zip(&witness.lookups).zip(leaves.by_ref()) {
-        let (_, point) = leaf.point.split_at(axis_bits(lookup_plan.leaves()));
-        let shape = &graph.tensor(lookup.input).shape;
+    let members = groups.iter().zip(leaves.by_ref()).flat_map(|(group, leaf)| {
+        let point = leaf.point[axis_bits(group.slices())..].to_vec();
+        group.lookups.iter().map(move |&lookup| (group.shape, lookup, point.clone()))
+    });
+    for (shape, (place, lookup_plan, lookup), point) in members {
+        let (columns, point) = (&witness.lookups[place], point.as_slice());
         let at = |columns: &[Ints]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
         let columns = Columns {
             output: lookup.output.map(|t| evaluate(device, context.held(t), shape, point)),
@@ -70,22 +72,24 @@ pub fn prove<D: Device>(
     Ok(())
 }
 
-fn lookup_leaves<D: Device>(
+fn group_leaves<D: Device>(
     context: Context<D>,
-    plan: &LookupPlan,
-    lookup: &Lookup,
-    columns: &LookupColumns,
+    group: &Group,
+    witness: &Witness,
     challenges: &Challenges,
 ) -> Fractions<D::Extension> {
-    let Context { device, graph, .. } = context;
-    let len = graph.tensor(lookup.input).len();
-    let leaves = columns.leaves(lookup, plan, lookup.output.map(|t| context.held(t)));
+    let device = context.device;
+    let len = group.shape.iter().product();
+    let leaves = group.lookups.iter().flat_map(|&(place, plan, lookup)| {
+        witness.lookups[place].leaves(lookup, plan, lookup.output.map(|t| context.held(t)))
+    });
+    let leaves: Vec<Leaf> = leaves.collect();
     let slices: Vec<Affine> = leaves
         .iter()
         .map(|leaf| denominators(challenges, leaf.table, len, leaf.entries.iter().map(AsRef::as_ref)))
         .collect();
     let ones = Affine { len: len * slices.len(), constant: K::ONE, terms: Vec::new() };
-    Fractions { shape: leaf_shape(graph, plan, lookup), p: device.affine(&[ones]), q: device.affine(&slices) }
+    Fractions { shape: group.leaf_shape(), p: device.affine(&[ones]), q: device.affine(&slices) }
 }
 
 /// `pole - tag - sum_j row^(j+1) entry_j - 1` from the columns of the entries.
@@ -108,10 +112,11 @@ fn table_leaves<D: Device>(
     challenges: &Challenges,
 ) -> Fractions<D::Extension> {
     let len = multiplicities.len();
-    let rows: Vec<Vec<i64>> = (0..len).map(|row| table.row(row, outputs.map_or(0, |o| o.get(row)))).collect();
+    let rows: Vec<Vec<i64>> =
+        (0..len).into_par_iter().map(|row| table.row(row, outputs.map_or(0, |o| o.get(row)))).collect();
     let width = rows.first().map_or(0, Vec::len);
     let entries: Vec<Ints> =
-        (0..width).map(|j| Ints::from(rows.iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
+        (0..width).map(|j| Ints::from(rows.par_iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
     let numerators = Affine { len, constant: K::ZERO, terms: vec![(-K::ONE, multiplicities)] };
     Fractions {
         shape: table.shape(),

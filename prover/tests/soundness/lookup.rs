@@ -58,6 +58,14 @@ fn limbs_that_overlap_are_rejected() {
     columns(0, 14, |c| edit(&mut c.value[0], 0, |v| v - 1)).rejected(SUM);
 }
 
+#[test]
+fn a_limb_without_a_column_is_what_the_input_leaves() {
+    for delta in [-1, 1] {
+        columns(0, 14, |c| edit(&mut c.remainder[0], 0, |r| r + delta))
+            .rejected("subgraph 0: einsum 'einsum2': the product of the operands does not hold");
+    }
+}
+
 /// Element 0, 14 in truth, clamped to `end` by the excess `14 - end`, whatever its edges are said to be.
 fn clamped(end: i64, edge: i64) -> Attempt {
     columns(0, end, |c| {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub struct Limb {
     /// Its weight's logarithm.
     pub offset: u32,
-    /// Where it is committed; `None` if it follows from the output.
+    /// Where it is committed; `None` if it follows from the output or the input.
     pub column: Option<usize>,
     /// The table that it is looked up in.
     pub table: usize,
@@ -26,6 +26,8 @@ pub struct LookupPlan {
     pub remainder: Vec<Limb>,
     /// `v`.
     pub value: Vec<Limb>,
+    /// Lowest limbs of `v` that follow from the output: one or none.
+    pub from_output: usize,
     /// Columns of `g`, one for each limb of the value; none without excess.
     pub edges: Vec<usize>,
     /// `e`; none if the input's interval reaches no side that saturates.
@@ -45,13 +47,15 @@ impl LookupPlan {
         let widths = Widths::new(graph, lookup, limb_bits)?;
         let (below, above) = reach(graph, lookup)?;
 
-        let columns = columns(plan, &shape, widths.remainder.len());
+        // One limb is the input less the others: the first that is looked up and does not follow from the output.
+        let mut free = true;
+        let columns = columns(plan, &shape, widths.remainder.len(), &mut free);
         let remainder = limbs(plan, &widths.remainder, &offsets(&widths.remainder), &columns, Table::Range);
 
         // With an output and no table the lowest limb is the output less the others.
-        let implied = usize::from(lookup.output.is_some() && lookup.table.is_none());
-        let mut places = vec![None; implied];
-        places.extend(self::columns(plan, &shape, widths.value.len() - implied));
+        let from_output = usize::from(lookup.output.is_some() && lookup.table.is_none());
+        let mut places = vec![None; from_output];
+        places.extend(self::columns(plan, &shape, widths.value.len() - from_output, &mut free));
         let edged = !widths.excess.is_empty();
         let value = limbs(plan, &widths.value, &offsets(&widths.value), &places, |width| match lookup.table {
             Some(outputs) => Table::Function { outputs, width, edged },
@@ -60,8 +64,8 @@ impl LookupPlan {
         });
 
         let edges = if edged { value.len() } else { 0 };
-        let edges = self::columns(plan, &shape, edges).into_iter().flatten().collect();
-        let columns = self::columns(plan, &shape, widths.excess.len());
+        let edges = (0..edges).map(|_| plan.column(&shape)).collect();
+        let columns = self::columns(plan, &shape, widths.excess.len(), &mut free);
         let number = value.len();
         // Limbs stand where unwidened ones would.
         let offsets = offsets(&limb_widths(bit_length(below.max(above)), limb_bits));
@@ -71,7 +75,7 @@ impl LookupPlan {
             below: below > 0,
             above: above > 0,
         });
-        Ok(Self { node, remainder, value, edges, excess })
+        Ok(Self { node, remainder, value, from_output, edges, excess })
     }
 
     /// Rows looked up for every element.
@@ -80,8 +84,10 @@ impl LookupPlan {
     }
 }
 
-fn columns(plan: &mut SubgraphPlan, shape: &[usize], number: usize) -> Vec<Option<usize>> {
-    (0..number).map(|_| Some(plan.column(shape))).collect()
+/// A column for each limb, but none for the first of all while one limb is `free` to follow from the input.
+fn columns(plan: &mut SubgraphPlan, shape: &[usize], number: usize, free: &mut bool) -> Vec<Option<usize>> {
+    let column = |_| if std::mem::take(free) { None } else { Some(plan.column(shape)) };
+    (0..number).map(column).collect()
 }
 
 fn limbs(
@@ -143,10 +149,10 @@ fn reach(graph: &Graph, l: &Lookup) -> Result<(u64, u64), Error> {
     Ok((beyond(l.below, bottom - head(input.lo)), beyond(l.above, head(input.hi) - top)))
 }
 
-/// The limb width, 6 to 16 bits, for which leaves and rows of tables are fewest; the least such.
+/// The limb width, 6 to 20 bits, for which leaves and rows of tables are fewest; the least such.
 pub fn choose_limb_bits(graph: &Graph, ops: &[&Op]) -> Result<u32, Error> {
     let mut best = (u64::MAX, 0);
-    for limb_bits in 6..=16 {
+    for limb_bits in 6..=20 {
         let mut leaves = 0;
         let mut tables = BTreeSet::new();
         for op in ops {

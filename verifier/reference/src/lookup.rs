@@ -35,23 +35,48 @@ pub fn verify(s: &mut Subgraph) -> Result<(), Error> {
         return Ok(());
     }
     let challenges = Challenges { alpha: s.transcript.challenge(), gamma: s.transcript.challenge() };
+    let groups = groups(s)?;
     let mut trees = Vec::new();
-    for plan in &s.plan.lookups {
-        let lookup = lookup_of(s, plan)?;
-        trees.push(bits(plan.leaves()) + variables(&s.graph.tensor(lookup.input)?.shape));
+    for group in &groups {
+        trees.push(bits(group.slices()) + variables(group.shape));
     }
     trees.extend(s.plan.tables.iter().map(|table| variables(&table.shape())));
     s.transcript.charge("lookups", 5 * trees.iter().map(|&n| 1usize << n).sum::<usize>());
     let leaves = fractions::verify(&mut s.transcript, &trees)?;
-    let (lookups, tables) =
-        leaves.split_at_checked(s.plan.lookups.len()).ok_or(Error::Internal("a tree has no leaves"))?;
-    for (plan, leaves) in s.plan.lookups.iter().zip(lookups) {
-        verify_lookup(s, plan, challenges, leaves)?;
+    let (lookups, tables) = leaves.split_at_checked(groups.len()).ok_or(Error::Internal("a tree has no leaves"))?;
+    for (group, leaves) in groups.iter().zip(lookups) {
+        verify_group(s, group, challenges, leaves)?;
     }
     for ((place, table), leaves) in s.plan.tables.iter().enumerate().zip(tables) {
         verify_table(s, place, table, challenges, leaves)?;
     }
     Ok(())
+}
+
+/// Lookups whose inputs have one shape: their leaves are one tensor.
+struct Group<'a> {
+    shape: &'a [usize],
+    lookups: Vec<(&'a LookupPlan, &'a Lookup)>,
+}
+
+impl Group<'_> {
+    fn slices(&self) -> usize {
+        self.lookups.iter().map(|(plan, _)| plan.leaves()).sum()
+    }
+}
+
+/// In the order in which the shapes come first.
+fn groups<'a>(s: &Subgraph<'a>) -> Result<Vec<Group<'a>>, Error> {
+    let mut groups: Vec<Group> = Vec::new();
+    for plan in &s.plan.lookups {
+        let lookup = lookup_of(s, plan)?;
+        let shape = s.graph.tensor(lookup.input)?.shape.as_slice();
+        if groups.iter().all(|group| group.shape != shape) {
+            groups.push(Group { shape, lookups: Vec::new() });
+        }
+        groups.iter_mut().filter(|group| group.shape == shape).for_each(|group| group.lookups.push((plan, lookup)));
+    }
+    Ok(groups)
 }
 
 fn lookup_of<'a>(s: &Subgraph<'a>, plan: &LookupPlan) -> Result<&'a Lookup, Error> {
@@ -66,17 +91,34 @@ fn weighted(limbs: &[Limb], values: &[K]) -> K {
     limbs.iter().zip(values).map(|(limb, &x)| count(1 << limb.offset) * x).sum()
 }
 
-fn verify_lookup(s: &mut Subgraph, plan: &LookupPlan, challenges: Challenges, leaves: &Leaves) -> Result<(), Error> {
-    let lookup = lookup_of(s, plan)?;
-    let place = || format!("lookup of node {}", plan.node);
+fn verify_group(s: &mut Subgraph, group: &Group, challenges: Challenges, leaves: &Leaves) -> Result<(), Error> {
+    let place = || "lookups of one shape".to_string();
     let (which, point) =
-        leaves.point.split_at_checked(bits(plan.leaves())).ok_or(Error::Internal("a point is too short"))?;
-    let one = ones_of(&s.graph.tensor(lookup.input)?.shape, point)?;
+        leaves.point.split_at_checked(bits(group.slices())).ok_or(Error::Internal("a point is too short"))?;
+    let one = ones_of(group.shape, point)?;
+    let mut denominators = Vec::new();
+    for (plan, lookup) in &group.lookups {
+        for (table, entries) in verify_lookup(s, plan, lookup, point, one)? {
+            denominators.push(challenges.denominator_less_one(table, &entries, one));
+        }
+    }
+    let q = denominators.iter().enumerate().map(|(leaf, &denominator)| eq_index(which, leaf) * denominator);
+    require(leaves.value.q == q.sum(), place, "the rows looked up")?;
+    require(leaves.value.p == ones(which, group.slices()) * one, place, "one lookup for every limb")
+}
 
+/// Enters the claims on a lookup's input, output and columns; returns its rows.
+fn verify_lookup(
+    s: &mut Subgraph,
+    plan: &LookupPlan,
+    lookup: &Lookup,
+    point: &[K],
+    one: K,
+) -> Result<Vec<(usize, Vec<K>)>, Error> {
     // What the prover says of the columns at the point.
     let output = if lookup.output.is_some() { Some(s.transcript.read()?) } else { None };
     let remainder = s.transcript.read_all(plan.remainder.len())?;
-    let mut value = s.transcript.read_all(plan.value.iter().filter(|limb| limb.column.is_some()).count())?;
+    let mut value = s.transcript.read_all(plan.value.len() - plan.from_output)?;
     let edges = s.transcript.read_all(plan.edges.len())?;
     let excess = s.transcript.read_all(plan.excess.len())?;
 
@@ -84,10 +126,13 @@ fn verify_lookup(s: &mut Subgraph, plan: &LookupPlan, challenges: Challenges, le
         s.claims.tensor(s.graph, s.plan, tensor, point.to_vec(), value)?;
     }
     let column = |limb: &Limb| limb.column;
-    let columns = plan.remainder.iter().filter_map(column).chain(plan.value.iter().filter_map(column));
-    let columns = columns.chain(plan.edges.iter().copied()).chain(plan.excess.iter().filter_map(column));
+    let columns = plan.remainder.iter().map(column).chain(plan.value.iter().skip(plan.from_output).map(column));
+    let columns = columns.chain(plan.edges.iter().copied().map(Some)).chain(plan.excess.iter().map(column));
     for (column, &value) in columns.zip(remainder.iter().chain(&value).chain(&edges).chain(&excess)) {
-        s.claims.column(column, point.to_vec(), value)?;
+        // A limb that follows from the input has no column: the claim on the input is the claim on it.
+        if let Some(column) = column {
+            s.claims.column(column, point.to_vec(), value)?;
+        }
     }
 
     // A lowest limb that is not committed: v_0 = y - lo - sum_{i>0} 2^o_i v_i.
@@ -110,17 +155,11 @@ fn verify_lookup(s: &mut Subgraph, plan: &LookupPlan, challenges: Challenges, le
     for (limb, &e) in plan.excess.iter().zip(&excess) {
         rows.push((limb.table, vec![edges.iter().copied().sum(), e]));
     }
-    let q = rows
-        .iter()
-        .enumerate()
-        .map(|(leaf, (table, entries))| eq_index(which, leaf) * challenges.denominator_less_one(*table, entries, one));
-    require(leaves.value.q == q.sum(), place, "the rows looked up")?;
-    require(leaves.value.p == ones(which, plan.leaves()) * one, place, "one lookup for every limb")?;
-
     let head = k(lookup.lo) * one + weighted(&plan.value, &value) + weighted(&plan.excess, &excess);
     let scaled = weighted(&plan.remainder, &remainder) + count(1 << lookup.shift) * head - k(lookup.add) * one;
     let input = scaled * K::from(inverse(f(lookup.multiplier)));
-    s.claims.tensor(s.graph, s.plan, lookup.input, point.to_vec(), input)
+    s.claims.tensor(s.graph, s.plan, lookup.input, point.to_vec(), input)?;
+    Ok(rows)
 }
 
 fn verify_table(

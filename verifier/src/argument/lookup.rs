@@ -10,7 +10,7 @@ use super::{Rejection, require};
 use crate::field::{K, horner, k_from_i64};
 use crate::graph::{Graph, Lookup, Op};
 use crate::multilinear::{axis_bits, eq_index, num_variables, ones, split_point};
-use crate::plan::{Limb, LookupPlan, Table};
+use crate::plan::{Limb, LookupPlan, SubgraphPlan, Table};
 use crate::transcript::{Reader, Transcript};
 use alloc::format;
 use alloc::string::String;
@@ -51,19 +51,50 @@ pub fn lookup_of<'a>(graph: &'a Graph, plan: &LookupPlan) -> Option<&'a Lookup> 
     }
 }
 
-/// Shape of the leaves of a lookup: one slice for each limb.
-pub fn leaf_shape(graph: &Graph, plan: &LookupPlan, lookup: &Lookup) -> Vec<usize> {
-    core::iter::once(plan.leaves()).chain(graph.tensor(lookup.input).shape.iter().copied()).collect()
+/// Lookups of one shape, whose leaves are one tensor: a slice for each limb of each lookup.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// Shape of the inputs.
+    pub shape: &'a [usize],
+    /// Places among the lookups, in order, with what is looked up.
+    pub lookups: Vec<(usize, &'a LookupPlan, &'a Lookup)>,
 }
 
-/// Extensions of the columns of a lookup at one point.
+impl Group<'_> {
+    /// Slices of the leaves.
+    pub fn slices(&self) -> usize {
+        self.lookups.iter().map(|(_, plan, _)| plan.leaves()).sum()
+    }
+
+    /// Shape of the leaves.
+    pub fn leaf_shape(&self) -> Vec<usize> {
+        core::iter::once(self.slices()).chain(self.shape.iter().copied()).collect()
+    }
+}
+
+/// The lookups of a subgraph by shape, in the order in which the shapes come first.
+pub fn groups<'a>(graph: &'a Graph, plan: &'a SubgraphPlan) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (place, lookup_plan) in plan.lookups.iter().enumerate() {
+        let Some(lookup) = lookup_of(graph, lookup_plan) else { continue };
+        let shape = graph.tensor(lookup.input).shape.as_slice();
+        let member = (place, lookup_plan, lookup);
+        match groups.iter_mut().find(|group| group.shape == shape) {
+            Some(group) => group.lookups.push(member),
+            None => groups.push(Group { shape, lookups: alloc::vec![member] }),
+        }
+    }
+    groups
+}
+
+/// Extensions of the columns of a lookup at one point, and of the limb that is none because it follows from the input.
 #[derive(Clone, Debug)]
 pub struct Columns {
     /// The output, if the lookup has one.
     pub output: Option<K>,
     /// Limbs of the remainder.
     pub remainder: Vec<K>,
-    /// Limbs of the value that are columns.
+    /// Limbs of the value that do not follow from the output.
     pub value: Vec<K>,
     /// Edges of the limbs of the value.
     pub edges: Vec<K>,
@@ -116,19 +147,19 @@ impl Columns {
 /// If the prover's messages are malformed or an equation does not hold.
 pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Rejection> {
     let (graph, plan) = (ledger.graph, ledger.plan);
-    let lookups: Vec<_> = plan.lookups.iter().filter_map(|p| lookup_of(graph, p).map(|l| (p, l))).collect();
-    if lookups.is_empty() {
+    let groups = groups(graph, plan);
+    if groups.is_empty() {
         return Ok(());
     }
     let challenges = Challenges::draw(transcript);
-    let lookup_variables = lookups.iter().map(|(p, l)| num_variables(&leaf_shape(graph, p, l)));
-    let variables: Vec<usize> = lookup_variables.chain(plan.tables.iter().map(|t| num_variables(&t.shape()))).collect();
+    let group_variables = groups.iter().map(|group| num_variables(&group.leaf_shape()));
+    let variables: Vec<usize> = group_variables.chain(plan.tables.iter().map(|t| num_variables(&t.shape()))).collect();
     let leaves = variables.iter().map(|&v| 1u64 << v).sum::<u64>();
     // As a polynomial in both challenges the cleared sum has this degree: a row has at most 4 entries.
     transcript.charge("lookups", leaves * 5);
     let mut leaves = logup::verify(transcript, &variables)?.into_iter();
-    for (&(lookup_plan, lookup), leaf) in lookups.iter().zip(leaves.by_ref()) {
-        verify_lookup(transcript, lookup_plan, lookup, &challenges, &leaf, ledger)?;
+    for (group, leaf) in groups.iter().zip(leaves.by_ref()) {
+        verify_group(transcript, group, &challenges, &leaf, ledger)?;
     }
     for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
         verify_table(transcript, place, table, &challenges, leaf, ledger)?;
@@ -136,29 +167,33 @@ pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Reject
     Ok(())
 }
 
-fn verify_lookup(
+fn verify_group(
     transcript: &mut Reader,
-    lookup_plan: &LookupPlan,
-    lookup: &Lookup,
+    group: &Group,
     challenges: &Challenges,
     leaf: &LeafClaim,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     let graph = ledger.graph;
-    let name = || -> String { format!("lookup '{}'", graph.nodes[lookup_plan.node as usize].name) };
-    let shape = &graph.tensor(lookup.input).shape;
-    let count = lookup_plan.leaves();
+    let (_, first, _) = group.lookups[0];
+    let name = || -> String { format!("lookups like '{}'", graph.nodes[first.node as usize].name) };
+    let count = group.slices();
     let (which, point) = leaf.point.split_at(axis_bits(count));
-    let one: K = split_point(shape, point).iter().zip(shape).map(|(p, &d)| ones(p, d)).product();
+    let one: K = split_point(group.shape, point).iter().zip(group.shape).map(|(p, &d)| ones(p, d)).product();
 
-    let columns = read_columns(transcript, lookup_plan, lookup)?;
-    enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
-    let element = columns.element(lookup, lookup_plan, one);
-    let denominators = element.rows.iter().map(|(table, entries)| challenges.denominator(tag(*table), entries, one));
-    let q: K = denominators.enumerate().map(|(i, d)| eq_index(which, i) * d).sum();
+    let (mut q, mut slice) = (K::ZERO, 0);
+    for &(_, lookup_plan, lookup) in &group.lookups {
+        let columns = read_columns(transcript, lookup_plan, lookup)?;
+        enter_columns(lookup_plan, lookup, &columns, point, ledger)?;
+        let element = columns.element(lookup, lookup_plan, one);
+        for (table, entries) in &element.rows {
+            q += eq_index(which, slice) * challenges.denominator(tag(*table), entries, one);
+            slice += 1;
+        }
+        enter_input(lookup, point, element.scaled_input, ledger)?;
+    }
     require(leaf.leaf.q == q, name, "the rows looked up")?;
-    require(leaf.leaf.p == ones(which, count) * one, name, "one lookup for every limb")?;
-    enter_input(lookup, point, element.scaled_input, ledger)
+    require(leaf.leaf.p == ones(which, count) * one, name, "one lookup for every limb")
 }
 
 /// Enters the claim on a lookup's input that follows from its columns.
@@ -172,12 +207,11 @@ pub fn enter_input(lookup: &Lookup, point: &[K], scaled_input: K, ledger: &mut L
 }
 
 fn read_columns(transcript: &mut Reader, plan: &LookupPlan, lookup: &Lookup) -> Result<Columns, Rejection> {
-    let committed = plan.value.iter().filter(|l| l.column.is_some()).count();
     let excess = plan.excess.as_ref();
     Ok(Columns {
         output: lookup.output.map(|_| transcript.read()).transpose()?,
         remainder: transcript.read_all(plan.remainder.len())?,
-        value: transcript.read_all(committed)?,
+        value: transcript.read_all(plan.value.len() - plan.from_output)?,
         edges: transcript.read_all(excess.map_or(0, |e| e.edges.len()))?,
         excess: transcript.read_all(excess.map_or(0, |e| e.limbs.len()))?,
     })
@@ -199,12 +233,14 @@ pub fn enter_columns(
     }
     let excess = lookup_plan.excess.iter();
     let places = lookup_plan.remainder.iter().map(|l| l.column);
-    let places = places.chain(lookup_plan.value.iter().map(|l| l.column));
+    let places = places.chain(lookup_plan.value.iter().skip(lookup_plan.from_output).map(|l| l.column));
     let places = places.chain(excess.clone().flat_map(|e| e.edges.iter().copied().map(Some)));
     let places = places.chain(excess.flat_map(|e| e.limbs.iter().map(|l| l.column)));
     let values = columns.remainder.iter().chain(&columns.value).chain(&columns.edges).chain(&columns.excess);
-    for (place, &value) in places.flatten().zip(values) {
-        ledger.column(place, point.to_vec(), value)?;
+    for (place, &value) in places.zip(values) {
+        if let Some(place) = place {
+            ledger.column(place, point.to_vec(), value)?;
+        }
     }
     Ok(())
 }

@@ -3,10 +3,14 @@
 //! `x * multiplier + add = R + 2^shift * (lo + V + E)`: `R = sum 2^o_i r_i` is the remainder, `V = sum 2^o_i v_i` the
 //! value's place in the domain, `E = sum 2^o_i e_i` what saturation takes away. Range tables make the limbs unique;
 //! the limbs of `E` can be positive only where every limb of `V` is full, negative only where every one is empty.
+//!
+//! The equation determines one limb from the input and the others: the first in the order `r, v, e` that does not follow from the
+//! output. It is looked up, but not committed: the input was fixed before the challenges, and its claim pins the limb's.
 
 use super::{Builder, Column, LookupLimb, Table, limb_widths};
 use crate::graph::{Bound, Graph, Lookup, Op};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A limb: a number below `2^width` that counts `2^offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub struct Limb {
     pub width: u32,
     /// Weight, as a power of two.
     pub offset: u32,
-    /// Where it is committed; `None` for the lowest limb of a value that follows from the output and the other limbs.
+    /// Where it is committed; `None` if it follows from the input or the output and the other limbs.
     pub column: Option<usize>,
     /// The table that bounds it.
     pub table: usize,
@@ -37,8 +41,10 @@ pub struct LookupPlan {
     pub node: u32,
     /// Limbs of the remainder.
     pub remainder: Vec<Limb>,
-    /// Limbs of the value; exactly one, in a column, if the lookup has a table.
+    /// Limbs of the value; exactly one if the lookup has a table.
     pub value: Vec<Limb>,
+    /// How many of these, the lowest or none, follow from the output and the others.
+    pub from_output: usize,
     /// Present if the input's interval reaches a side that saturates.
     pub excess: Option<Excess>,
 }
@@ -63,7 +69,7 @@ fn overflow(graph: &Graph, l: &Lookup) -> (u64, u64) {
 }
 
 /// Limb widths to choose from; from 6 bits on a table of excesses has room for every sum of edges in its top limb.
-const LIMB_BITS: core::ops::RangeInclusive<u32> = 6..=16;
+const LIMB_BITS: core::ops::RangeInclusive<u32> = 6..=20;
 
 const fn bit_length(x: u64) -> u32 {
     u64::BITS - x.leading_zeros()
@@ -109,46 +115,56 @@ impl Builder<'_> {
         let offsets = |widths: &[u32]| -> Vec<u32> {
             widths.iter().scan(0, |sum, &w| Some(core::mem::replace(sum, *sum + w))).collect()
         };
+        let mut determined = false;
+        let mut columns = |plan: &mut Self, limbs: Range<usize>, column: fn(LookupLimb) -> Column| {
+            let place = |limb| {
+                let committed = core::mem::replace(&mut determined, true);
+                committed.then(|| plan.column(column(LookupLimb { lookup, limb }), shape.clone()))
+            };
+            limbs.map(place).collect::<Vec<_>>()
+        };
 
         let widths = limb_widths(l.shift, limb_bits);
-        let columns = self.columns(&shape, widths.len(), |limb| Column::Remainder(LookupLimb { lookup, limb }));
-        let remainder = self.limbs(&widths, &offsets(&widths), columns.into_iter().map(Some), Table::Range);
+        let places = columns(self, 0..widths.len(), Column::Remainder);
+        let remainder = self.limbs(&widths, &offsets(&widths), places, Table::Range);
 
         let (below, above) = overflow(self.graph, l);
         let edged = below.max(above) > 0;
         let widths = if l.table.is_some() { alloc::vec![l.bits] } else { limb_widths(l.bits, limb_bits) };
         // With an output and no table the lowest limb is the output less the others.
-        let implied = usize::from(l.table.is_none() && l.output.is_some()).min(widths.len());
-        let columns = self
-            .columns(&shape, widths.len() - implied, |limb| Column::Value(LookupLimb { lookup, limb: limb + implied }));
-        let columns = core::iter::repeat_n(None, implied).chain(columns.into_iter().map(Some));
-        let value = self.limbs(&widths, &offsets(&widths), columns, |width| match l.table {
+        let from_output = usize::from(l.table.is_none() && l.output.is_some()).min(widths.len());
+        let mut places = alloc::vec![None; from_output];
+        places.extend(columns(self, from_output..widths.len(), Column::Value));
+        let value = self.limbs(&widths, &offsets(&widths), places, |width| match l.table {
             Some(outputs) => Table::Function { outputs, width, edged },
             None if edged => Table::Edged(width),
             None => Table::Range(width),
         });
 
-        let excess =
-            edged.then(|| {
-                let limbs = value.len();
-                let edges = self.columns(&shape, limbs, |limb| Column::Edge(LookupLimb { lookup, limb }));
-                let widths = excess_widths(below.max(above), limb_bits, limbs);
-                let columns = self.columns(&shape, widths.len(), |limb| Column::Excess(LookupLimb { lookup, limb }));
-                // Offsets count the nominal width: magnitudes may overlap at the top, signs cannot, and the sum is pinned.
-                let nominal = limb_widths(bit_length(below.max(above)), limb_bits);
-                let limbs = self.limbs(&widths, &offsets(&nominal), columns.into_iter().map(Some), |width| {
-                    Table::Excess { width, limbs, below: below > 0, above: above > 0 }
-                });
-                Excess { edges, limbs }
+        let excess = edged.then(|| {
+            let limbs = value.len();
+            let edge = |limb| self.column(Column::Edge(LookupLimb { lookup, limb }), shape.clone());
+            let edges = (0..limbs).map(edge).collect();
+            let widths = excess_widths(below.max(above), limb_bits, limbs);
+            let places = columns(self, 0..widths.len(), Column::Excess);
+            // Offsets count the nominal width: magnitudes may overlap at the top, signs cannot, and the sum is pinned.
+            let nominal = limb_widths(bit_length(below.max(above)), limb_bits);
+            let limbs = self.limbs(&widths, &offsets(&nominal), places, |width| Table::Excess {
+                width,
+                limbs,
+                below: below > 0,
+                above: above > 0,
             });
-        self.plan.lookups.push(LookupPlan { node, remainder, value, excess });
+            Excess { edges, limbs }
+        });
+        self.plan.lookups.push(LookupPlan { node, remainder, value, from_output, excess });
     }
 
     fn limbs(
         &mut self,
         widths: &[u32],
         offsets: &[u32],
-        columns: impl Iterator<Item = Option<usize>>,
+        columns: Vec<Option<usize>>,
         table: impl Fn(u32) -> Table,
     ) -> Vec<Limb> {
         let limbs = widths.iter().zip(offsets).zip(columns);

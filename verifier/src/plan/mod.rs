@@ -196,10 +196,6 @@ impl Builder<'_> {
             self.plan.tables.len() - 1
         })
     }
-
-    fn columns(&mut self, shape: &[usize], count: usize, column: impl Fn(usize) -> Column) -> Vec<usize> {
-        (0..count).map(|limb| self.column(column(limb), shape.to_vec())).collect()
-    }
 }
 
 /// Widths of the limbs of a `bits`-bit number, lowest first: full limbs, then the rest.
