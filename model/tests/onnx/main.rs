@@ -78,6 +78,22 @@ fn ties_of_an_arg_max_go_to_the_first_or_the_last() {
 }
 
 #[test]
+fn an_arg_max_over_a_long_axis_finds_the_first_or_the_last() {
+    // Two digits; the maximum at both ends, twice inside, and nowhere but at the end.
+    for (places, first, last) in
+        [(vec![0, 299], 0.0, 299.0), (vec![17, 255, 256], 17.0, 256.0), (vec![299], 299.0, 299.0)]
+    {
+        let x: Vec<f32> =
+            (0..300).map(|i| if places.contains(&i) { 2.0 } else { (i % 7) as f32 / 7.0 - 1.0 }).collect();
+        for (select, expected) in [(0, first), (1, last)] {
+            let attributes = [("axis", Int(1)), ("keepdims", Int(0)), ("select_last_index", Int(select))];
+            let bytes = Builder::new(&[1, 300]).node("ArgMax", &["x"], "y", &attributes).outputs(&["y"]);
+            assert_eq!(run(&bytes, &[x.clone()]), [expected]);
+        }
+    }
+}
+
+#[test]
 fn a_convolution_pads_with_zeros_and_keeps_groups_apart() {
     let bytes = Builder::new(&[1, 2, 3, 3])
         .floats("w", &[2, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0, -1.0, 0.0, 0.0, 1.0])
