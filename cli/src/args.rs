@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crds::{Format, Model, Subgraphs, Tokens, contract::WorkerArgs};
 
 use crate::{
-    bench::Primitive,
+    bench::{Primitive, Shape},
     run::{file_url, model_url},
 };
 
@@ -148,6 +148,9 @@ pub struct BenchArgs {
     /// Measure only this primitive, for example dense=64x768x3072; may be repeated [default: one of each, and the commitment by size]
     #[arg(long = "primitive", value_name = "NAME[=SIZE]", conflicts_with = "model")]
     pub primitives: Vec<Primitive>,
+    /// Measure a language model of this shape with random weights
+    #[arg(long, value_enum, conflicts_with_all = ["model", "primitives"])]
+    pub shape: Option<Shape>,
     /// Measure primitives in this process
     #[arg(long, hide = true, requires = "primitives")]
     pub in_this_process: bool,

@@ -1,8 +1,10 @@
 //! `bench`: what stages cost on a model, and what primitives cost by size.
 
+mod census;
 mod commitment;
 mod primitive;
 mod primitives;
+mod shape;
 mod stages;
 
 use std::process::ExitCode;
@@ -12,11 +14,13 @@ use anyhow::Result;
 use crate::args::BenchArgs;
 
 pub use primitive::Primitive;
+pub use shape::Shape;
 
 /// Measures.
 pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
-    match (&args.model, &args.input) {
-        (Some(model), Some(input)) => stages::bench(args, model, input)?,
+    match (&args.model, &args.input, args.shape) {
+        (Some(model), Some(input), _) => stages::bench(args, model, input)?,
+        (_, _, Some(shape)) => shape::bench(args, shape)?,
         _ if args.in_this_process => {
             args.primitives.iter().try_for_each(|p| primitives::measure_here(p, args.security_bits))?;
         }

@@ -74,7 +74,17 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     };
     let Finished { proof, usages, status, .. } = Job::new(spec, &store_url)?.run(&Progress::silent())?;
     let Some(proof) = proof else { bail!("{}", crate::run::failure(&status)) };
-    let store = Store::open(&store_url)?;
+    conclude(args, &Store::open(&store_url)?, &usages, proof, |_| String::new())
+}
+
+/// Verifies the proof of a job and prints what its tasks cost; `more` is printed after that.
+pub fn conclude(
+    args: &BenchArgs,
+    store: &Store,
+    usages: &[TaskUsage],
+    proof: ProofManifest,
+    more: impl Fn(&ModelKey) -> String,
+) -> Result<()> {
     let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?;
     let rates = Rates::measure(usage::cpu_seconds);
     let of_stage = |stage: Stage| {
@@ -84,13 +94,13 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
             Stage::Prove => floor::prove(&key),
             Stage::Aggregate => floor::aggregate(&key),
         };
-        (stage, Cost { floor: rates.floor(&work), ..cost(&usages, |task_stage| task_stage == stage) })
+        (stage, Cost { floor: rates.floor(&work), ..cost(usages, |task_stage| task_stage == stage) })
     };
     let stages = Stage::ALL.map(of_stage);
     let floor = stages.iter().filter(|(stage, _)| *stage != Stage::Setup).map(|(_, cost)| cost.floor).sum();
     let measured = Measured {
         stages,
-        all_but_setup: Cost { floor, ..cost(&usages, |stage| stage != Stage::Setup) },
+        all_but_setup: Cost { floor, ..cost(usages, |stage| stage != Stage::Setup) },
         verify_seconds: verification(&key, &store.get(proof.proof.digest)?)?,
         subgraphs: usages.iter().filter(|task| task.task.stage() == Stage::Prove).count(),
         multiply_adds: floor::multiply_adds(key.graph()),
@@ -100,7 +110,7 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     if args.json {
         println!("{}", report_json(&measured));
     } else {
-        print!("{}", report(&measured));
+        print!("{}{}", report(&measured), more(&key));
     }
     Ok(())
 }

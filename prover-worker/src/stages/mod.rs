@@ -7,9 +7,10 @@ mod prove;
 mod setup;
 
 use crds::{
-    Digest,
+    Digest, Subgraphs,
     contract::{ArtifactRef, StageArgs, Summary},
 };
+use model::Model;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -39,6 +40,20 @@ pub fn run_stage(store: &Store, stage: &StageArgs) -> Result<Finished, StageErro
         StageArgs::Prove(args) => prove::run(store, args),
         StageArgs::Aggregate(args) => aggregate::run(store, args),
     }
+}
+
+/// Sets up a model that is in memory and has no tokenizer, and stores what setup makes.
+///
+/// # Errors
+/// See [`StageError`].
+pub fn set_up(
+    store: &Store,
+    model: Model,
+    subgraphs: Subgraphs,
+    security_bits: u32,
+) -> Result<ArtifactRef, StageError> {
+    let made = setup::make(store, model, None, subgraphs, setup::security(security_bits)?)?;
+    Ok(store.put(Artifact::to_bytes(&made))?)
 }
 
 /// The artifact of this identity, if it and all that it lists are whole; else the one that `make` makes.

@@ -64,7 +64,7 @@ fn import_onnx(args: &SetupArgs, files: &Files, samples: &[Vec<u8>]) -> Result<M
     model::import_onnx(file, &options).map_err(|error| StageError::deterministic(format!("{}: {error}", args.source)))
 }
 
-fn make(
+pub(super) fn make(
     store: &Store,
     mut model: Model,
     tokenizer: Option<Tokenizer>,
@@ -114,7 +114,7 @@ fn parse_samples(args: &SetupArgs, samples: &[Vec<u8>]) -> Result<Vec<input::Inp
     args.calibration.iter().zip(samples).map(parse).collect()
 }
 
-fn security(bits: u32) -> Result<Security, StageError> {
+pub(super) fn security(bits: u32) -> Result<Security, StageError> {
     match bits {
         128 => Ok(Security::Bits128),
         100 => Ok(Security::Bits100),
