@@ -27,6 +27,7 @@ use crate::{Named, StageOverrides, Store, Subgraphs, Visibility, status::ProofJo
     printcolumn(name = "Proved", type_ = "integer", json_path = ".status.subgraphs.succeeded"),
     printcolumn(name = "Subgraphs", type_ = "integer", json_path = ".status.subgraphs.total"),
     printcolumn(name = "Class", type_ = "integer", json_path = ".status.result.outputs[0].class"),
+    printcolumn(name = "Answer", type_ = "string", json_path = ".status.result.outputs[0].text", priority = 1),
     printcolumn(name = "Proof", type_ = "string", json_path = ".status.proof.digest", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

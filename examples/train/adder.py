@@ -152,12 +152,19 @@ def export(weights) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, FOLDER / "model.safetensors")
 
 
+def calibration(rows) -> None:
+    """Sums as one text, each as long as the sequences that the model is set up for."""
+    text = "".join("".join(TOKENS[token] for token in row[:LENGTH]) for row in rows)
+    (FOLDER / "calibration.txt").write_text(text + "\n")
+
+
 def main() -> None:
     rows, starts = sums()
     order = np.random.default_rng(SEED).permutation(len(rows))
     training, held_out = order[1000:], order[:1000]
     weights = train(rows, starts, training)
     export(weights)
+    calibration(rows[training[:32]])
     for name, part in [("9,000 sums of training", training), ("1,000 sums held out", held_out)]:
         print(f"accuracy on the {name}: {accuracy(weights, rows[part], starts[part]):.2%}")
 

@@ -7,7 +7,7 @@ use formats::{Checkpoint, Source, Tokenizer};
 use kernels::Ints;
 use model::{
     ImportOptions, Model,
-    language::{self, Head, Output},
+    language::{self, Head, LanguageError, Output},
 };
 use serde::Deserialize;
 use verifier::{
@@ -21,6 +21,9 @@ use crate::{
     source::{Folder, fetch},
     store::Store,
 };
+
+/// Begins a line of the log for each token of an answer, as soon as it is chosen; JSON follows: the token, and the text that is whole with it.
+pub const TOKEN_LINE: &str = "token ";
 
 /// Most windows of calibration text that scales are taken from.
 const WINDOWS: usize = 16;
@@ -80,8 +83,11 @@ pub fn import(args: &SetupArgs, files: Files, texts: &[Vec<u8>]) -> Result<(Mode
     };
     let samples = samples(args, texts, tokenizer.as_ref())?;
     let options = ImportOptions { samples, ..ImportOptions::default() };
-    let model = language::import(&config, weights.as_ref(), sequence, output, &options)
-        .map_err(|error| refuse(&format!("{error} (spec.model.tokens: sequence {sequence}, answer {answer})")))?;
+    let model = language::import(&config, weights.as_ref(), sequence, output, &options);
+    let model = model.map_err(|error| match error {
+        LanguageError::Length { .. } => refuse(&format!("spec.model.tokens: {error}")),
+        _ => refuse(&error),
+    })?;
     Ok((model, tokenizer))
 }
 
@@ -154,7 +160,7 @@ pub fn generate(
         answer.push(token);
         if let Some(stream) = &mut stream {
             let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
-            eprintln!("token {token}: {said:?}");
+            eprintln!("{TOKEN_LINE}{}", serde_json::json!({ "token": token, "text": said }));
             text.push_str(&said);
         }
         let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));

@@ -24,6 +24,7 @@ use crds::contract::{FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, WorkerA
 
 pub use device::check_device;
 pub use error::StageError;
+pub use language::TOKEN_LINE;
 pub use stages::{Finished, run_stage, set_up};
 
 /// Runs the stage that the command line names, and reports by result record and exit code.

@@ -17,6 +17,8 @@ use crds::{
     contract::{FailureKind, Outcome, RECORD_MAX_BYTES, ResultRecord, StageArgs, Task, WorkerArgs},
 };
 use lifecycle::TaskFailure;
+use prover_worker::TOKEN_LINE;
+use serde::Deserialize;
 
 /// Most bytes of a worker's log that are kept.
 const LOG_MAX_BYTES: usize = 16 << 10;
@@ -27,13 +29,18 @@ pub struct Executor {
     device: Device,
     running: BTreeMap<Task, Worker>,
     started: u64,
-    ended: (Sender<Ended>, Receiver<Ended>),
+    events: (Sender<Event>, Receiver<Event>),
 }
 
 struct Worker {
     number: u64,
     /// Open while the worker is wanted.
     _stdin: ChildStdin,
+}
+
+enum Event {
+    Token(Token),
+    Ended(Ended),
 }
 
 struct Ended {
@@ -47,7 +54,7 @@ struct Ended {
 impl Executor {
     /// An executor without workers.
     pub fn new(store: &str, device: Device) -> Self {
-        Self { store: store.into(), device, running: BTreeMap::new(), started: 0, ended: channel() }
+        Self { store: store.into(), device, running: BTreeMap::new(), started: 0, events: channel() }
     }
 
     /// Starts a worker that computes on `threads` threads.
@@ -75,13 +82,15 @@ impl Executor {
             anyhow::bail!("a worker for {task} has no pipes");
         };
         self.started += 1;
-        let (number, ended) = (self.started, self.ended.0.clone());
+        let (number, ended) = (self.started, self.events.0.clone());
         thread::spawn(move || {
-            let log = thread::spawn(move || head(stderr, LOG_MAX_BYTES));
+            let said = ended.clone();
+            let log = thread::spawn(move || head(Tokens { pipe: stderr, said, line: Vec::new() }, LOG_MAX_BYTES));
             let record = head(stdout, RECORD_MAX_BYTES + 1);
             let code = child.wait().ok().and_then(|status| status.code());
             // Nobody listens any more when the job has ended.
-            let _ = ended.send(Ended { task, number, code, record, log: log.join().unwrap_or_default() });
+            let log = log.join().unwrap_or_default();
+            let _ = ended.send(Event::Ended(Ended { task, number, code, record, log }));
         });
         self.running.insert(task, Worker { number, _stdin: stdin });
         Ok(())
@@ -92,19 +101,67 @@ impl Executor {
         self.running.remove(&task);
     }
 
-    /// Waits until a worker ends, and says how; `None` after `patience`.
-    pub fn wait(&mut self, patience: Duration) -> Option<(Task, Result<ResultRecord, Failed>)> {
-        match self.ended.1.recv_timeout(patience) {
-            Ok(ended) => {
+    /// Waits until a worker ends, and says how, or until one says a token; `None` after `patience`.
+    pub fn wait(&mut self, patience: Duration) -> Option<Heard> {
+        match self.events.1.recv_timeout(patience) {
+            Ok(Event::Token(token)) => Some(Heard::Token(token)),
+            Ok(Event::Ended(ended)) => {
                 let current = self.running.get(&ended.task).is_some_and(|worker| worker.number == ended.number);
                 if !current {
                     return None;
                 }
                 self.running.remove(&ended.task);
-                Some((ended.task, judge(&ended)))
+                Some(Heard::Ended(ended.task, judge(&ended)))
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
         }
+    }
+}
+
+/// What is heard of a worker.
+pub enum Heard {
+    /// A language model's next token, and the text that is whole with it.
+    Token(Token),
+    /// It has ended.
+    Ended(Task, Result<ResultRecord, Failed>),
+}
+
+/// A token as a worker's log has it.
+#[derive(Deserialize)]
+pub struct Token {
+    /// Its number.
+    pub token: u32,
+    /// What it says, with those before it that said nothing whole.
+    pub text: String,
+}
+
+/// A log that is read through; tokens in it are passed on at once.
+struct Tokens<P> {
+    pipe: P,
+    said: Sender<Event>,
+    line: Vec<u8>,
+}
+
+impl<P: Read> Read for Tokens<P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.pipe.read(buffer)?;
+        for &byte in &buffer[..count] {
+            if byte != b'\n' {
+                // A longer line is no token's.
+                if self.line.len() < RECORD_MAX_BYTES {
+                    self.line.push(byte);
+                }
+                continue;
+            }
+            let token =
+                self.line.strip_prefix(TOKEN_LINE.as_bytes()).and_then(|json| serde_json::from_slice(json).ok());
+            if let Some(token) = token {
+                // Nobody listens any more when the job has ended.
+                let _ = self.said.send(Event::Token(token));
+            }
+            self.line.clear();
+        }
+        Ok(count)
     }
 }
 

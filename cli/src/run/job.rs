@@ -16,7 +16,7 @@ use prover_worker::store::{Store, StoreError};
 use serde::de::DeserializeOwned;
 
 use super::{
-    executor::{Executor, Failed},
+    executor::{Executor, Failed, Heard},
     progress::Progress,
 };
 
@@ -107,8 +107,10 @@ impl Job {
                 let Self { status, proof, tokenizer, usages, .. } = self;
                 return Ok(Finished { status, proof, tokenizer, usages });
             }
-            if let Some((task, ended)) = self.executor.wait(TICK) {
-                self.observe(task, ended, progress);
+            match self.executor.wait(TICK) {
+                Some(Heard::Ended(task, ended)) => self.observe(task, ended, progress),
+                Some(Heard::Token(token)) => progress.token(&token),
+                None => {}
             }
         }
     }

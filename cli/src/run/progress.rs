@@ -8,10 +8,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifecycle::Product;
 use serde_json::json;
 
+use super::executor::Token;
 use crate::format;
 
 /// Stages besides `prove`, each one task.
 const SINGLE_TASKS: u64 = 3;
+
+/// Most characters of an answer that is under way.
+const SHOWN: usize = 60;
 
 /// Where progress is shown.
 pub struct Progress {
@@ -51,7 +55,11 @@ impl Progress {
         let done = done.into_iter().flatten().filter(|times| times.completion_time.is_some()).count();
         bar.set_length(SINGLE_TASKS + u64::from(subgraphs.total.max(1)));
         bar.set_position(done as u64 + u64::from(subgraphs.succeeded));
-        bar.set_message(status.phase.clone().unwrap_or_default());
+        // What a language model has said so far follows the phase.
+        let phase = status.phase.as_deref().unwrap_or_default();
+        if bar.message().split(": ").next() != Some(phase) {
+            bar.set_message(phase.to_owned());
+        }
     }
 
     /// A task is done. The model's answer is printed at once.
@@ -81,6 +89,22 @@ impl Progress {
                         print!("{}", format::outputs(&result.outputs));
                     }
                 });
+            }
+        }
+    }
+
+    /// A language model has chosen a token.
+    pub fn token(&self, Token { token, text }: &Token) {
+        match &self.how {
+            How::Silent => {}
+            How::Json => println!("{}", json!({ "event": "token", "token": token, "text": text })),
+            // The whole answer is printed when it is there; meanwhile its end is shown where the phase is.
+            How::Bar(bar) => {
+                let message = bar.message();
+                let (phase, said) = message.split_once(": ").unwrap_or((&message, ""));
+                let said = format!("{said}{}", text.replace('\n', " "));
+                let from = said.char_indices().rev().nth(SHOWN - 1).map_or(0, |(index, _)| index);
+                bar.set_message(format!("{phase}: {}", &said[from..]));
             }
         }
     }

@@ -1,6 +1,6 @@
 """How a job goes from its manifest to its proof, or to a reason why there is none. On the control plane alone."""
 
-from harness import kueue
+from harness import kueue, tools
 from harness.kubelet import Fate
 from harness.processes import until
 from harness.scenario import scenario
@@ -41,6 +41,17 @@ def inline_input(trial):
     trial.submit("inline", input={"values": [[0.0] * 784]})
     status = trial.wait("inline")
     assert "class" in status["result"]["outputs"][0]
+
+
+@scenario(timeout=60)
+def prompt(trial):
+    """A language model answers a prompt with a text, and its proof is accepted."""
+    trial.operator().start()
+    trial.cluster.kubectl("-n", trial.namespace, "apply", "-f", tools.REPOSITORY / "examples/adder.yaml")
+    status = trial.wait("adder")
+    assert status["result"]["outputs"][0]["text"] == "62", status["result"]
+    assert status["model"]["tokenizerUri"].startswith("file:"), status["model"]
+    trial.check_accepted("adder")
 
 
 @scenario(timeout=60)

@@ -1,0 +1,199 @@
+//! The stages on a language model: the example that adds, from a prompt to a proof, and prompts that are refused.
+
+use std::{fs, path::Path};
+
+use crds::{
+    Digest, Format, Output, Subgraphs,
+    contract::{
+        AggregateArgs, ExecuteArgs, ExecutionManifest, FailureKind, ProofManifest, ProveArgs, SetupArgs, SetupManifest,
+        StageArgs,
+    },
+};
+use formats::Tokenizer;
+use prover_worker::{Finished, StageError, run_stage, store::Store};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use url::Url;
+use verifier::{generation::Generated, key::ModelKey};
+
+const SUBGRAPHS: u32 = 2;
+const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+
+fn example() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/adder").canonicalize().unwrap()
+}
+
+fn url(path: &Path) -> String {
+    Url::from_file_path(path).unwrap().into()
+}
+
+fn setup_of(folder: &Path, sequence: u32, answer: u32) -> SetupArgs {
+    SetupArgs {
+        source: Url::from_directory_path(folder).unwrap().into(),
+        format: Format::HuggingFace,
+        calibration: vec![url(&example().join("calibration.txt"))],
+        sequence,
+        answer,
+        subgraphs: Subgraphs::Count(SUBGRAPHS),
+        security_bits: 100,
+    }
+}
+
+/// A store in memory with the model set up in it.
+struct Adder {
+    store: Store,
+    setup: Digest,
+}
+
+impl Adder {
+    fn new() -> Self {
+        let store = Store::in_memory().unwrap();
+        let setup = run_stage(&store, &StageArgs::Setup(setup_of(&example(), 9, 4))).unwrap().artifact.digest;
+        Self { store, setup }
+    }
+
+    fn read<T: DeserializeOwned>(&self, digest: Digest) -> T {
+        serde_json::from_slice(&self.store.get(digest).unwrap()).unwrap()
+    }
+
+    fn execute(&self, input: &Value) -> Result<Finished, StageError> {
+        let input = self.store.put(input.to_string().into_bytes()).unwrap().digest;
+        let args = ExecuteArgs { setup: self.setup, input: format!("artifact:{input}") };
+        run_stage(&self.store, &StageArgs::Execute(args))
+    }
+
+    /// What is answered.
+    fn output(&self, input: &Value) -> Output {
+        let executed = self.execute(input).unwrap();
+        let [output] = &self.read::<ExecutionManifest>(executed.artifact.digest).outputs[..] else { panic!() };
+        output.clone()
+    }
+
+    fn text(&self, input: &Value) -> String {
+        self.output(input).text.unwrap()
+    }
+
+    /// Why there is no answer; trying again would not help.
+    fn refusal(&self, input: &Value) -> String {
+        let error = self.execute(input).unwrap_err();
+        assert_eq!(error.kind, FailureKind::Deterministic);
+        error.message
+    }
+}
+
+#[test]
+fn a_prompt_is_answered_and_proved() {
+    let adder = Adder::new();
+    let execution = adder.execute(&json!({ "prompt": "27+35=" })).unwrap().artifact.digest;
+    let proofs = (0..SUBGRAPHS).map(|i| StageArgs::Prove(ProveArgs::of(execution, i)));
+    proofs.for_each(|stage| drop(run_stage(&adder.store, &stage).unwrap()));
+    let aggregated = run_stage(&adder.store, &StageArgs::Aggregate(AggregateArgs { execution })).unwrap();
+    let proof: ProofManifest = adder.read(aggregated.artifact.digest);
+
+    let setup: SetupManifest = adder.read(adder.setup);
+    let key = ModelKey::from_bytes(&adder.store.get(setup.key.digest).unwrap()).unwrap();
+    let verified = verifier::verify(&key, &adder.store.get(proof.proof.digest).unwrap()).unwrap();
+    let tokenizer = Tokenizer::from_bytes("t", &adder.store.get(setup.tokenizer.unwrap().digest).unwrap()).unwrap();
+    let Generated { prompt, answer } = verified.generated.unwrap();
+    // The model's own end is part of the answer, and no text.
+    assert_eq!((prompt.len(), answer.len(), answer.last()), (6, 3, Some(&tokenizer.eos()[0])));
+    assert_eq!(
+        (tokenizer.decode(&prompt).unwrap(), tokenizer.decode(&answer).unwrap()),
+        ("27+35=".into(), "62".into())
+    );
+}
+
+#[test]
+fn an_answer_ends_where_it_is_to_end() {
+    let adder = Adder::new();
+    assert_eq!(adder.text(&json!({ "prompt": "1+2=" })), "3");
+    assert_eq!(adder.text(&json!({ "prompt": "98+99=" })), "197");
+    assert_eq!(adder.text(&json!({ "prompt": "98+99=", "maxNewTokens": 2 })), "19");
+    assert_eq!(adder.text(&json!({ "prompt": "98+99=", "stop": ["x", "7", "97"] })), "1");
+    // The tokens of the same prompt.
+    let [tokens, text] = [json!({ "input_data": [[9, 8, 10, 9, 9, 11]] }), json!({ "prompt": "98+99=" })];
+    assert_eq!(adder.output(&tokens), adder.output(&text));
+    assert_eq!(adder.output(&text).values[..3], [1.0, 9.0, 7.0]);
+}
+
+#[test]
+fn prompts_that_do_not_fit_are_refused() {
+    let adder = Adder::new();
+    for (input, expected) in [
+        (json!({ "prompt": "" }), "the prompt is empty"),
+        (json!({ "prompt": "1+2=", "maxNewTokens": 0 }), "maxNewTokens is 0"),
+        (
+            json!({ "prompt": "1+2=", "maxNewTokens": 5 }),
+            "maxNewTokens is 5; the model was set up for answers of at most 4 tokens",
+        ),
+        (json!({ "prompt": "1+2=", "stop": [""] }), "stop has an empty text"),
+        (json!({ "prompt": "1+2=", "temperature": 1 }), "unknown field `temperature`"),
+        (json!({ "prompt": "1+2+3=" , "maxNewTokens": 1 }), ""),
+        (
+            json!({ "prompt": "10+20+30=" }),
+            "the prompt has 9 tokens; this model takes at most 6: it reads 9 and answers with up to 4",
+        ),
+        (json!({ "input_data": [[]] }), "the prompt is empty"),
+        (json!({ "input_data": [[1, 10, 13]] }), "token 2 is 13: expected 0 to 12"),
+        (json!({ "input_data": [[1, 0.5]] }), "token 1 is 0.5"),
+        (json!({ "input_data": [[1], [2]] }), "2 lists are given; a prompt is one list of tokens"),
+    ] {
+        if expected.is_empty() {
+            adder.execute(&input).unwrap();
+            continue;
+        }
+        let message = adder.refusal(&input);
+        assert!(message.contains(expected), "{input}\ngave   {message}\nwanted {expected}");
+    }
+}
+
+#[test]
+fn models_that_cannot_be_set_up_are_refused_by_file() {
+    let refusal = |args: SetupArgs| {
+        let error = run_stage(&Store::in_memory().unwrap(), &StageArgs::Setup(args)).unwrap_err();
+        assert_eq!(error.kind, FailureKind::Deterministic);
+        error.message
+    };
+    let with = |change: &dyn Fn(&Path)| {
+        let folder = tempfile::tempdir().unwrap();
+        for name in FILES {
+            fs::copy(example().join(name), folder.path().join(name)).unwrap();
+        }
+        change(folder.path());
+        refusal(setup_of(folder.path(), 9, 4))
+    };
+    let write =
+        |name: &'static str, text: &'static str| move |folder: &Path| fs::write(folder.join(name), text).unwrap();
+    let remove = |name: &'static str| move |folder: &Path| fs::remove_file(folder.join(name)).unwrap();
+    let index = r#"{"weight_map": {"a": "../model.safetensors"}}"#;
+    for (message, expected) in [
+        (with(&remove("config.json")), "config.json: file: expected the model's config.json, found no such file"),
+        (with(&remove("model.safetensors")), "model.safetensors: file: expected this file, or"),
+        (with(&remove("tokenizer.json")), "calibration.txt: a text, but the model came without a tokenizer"),
+        (with(&write("config.json", r#"{"model_type": "rwkv"}"#)), "rwkv"),
+        (with(&write("model.safetensors", "nothing")), "model.safetensors: header"),
+        (
+            with(&|folder| {
+                remove("model.safetensors")(folder);
+                write("model.safetensors.index.json", index)(folder);
+            }),
+            "\"../model.safetensors\" is not the name of a file in it",
+        ),
+        (refusal(setup_of(&example(), 10, 4)), "10 tokens were asked for; the model takes 1 to 9"),
+        (refusal(setup_of(&example(), 4, 5)), "5 tokens were asked for"),
+        (
+            refusal(SetupArgs { calibration: vec![url(&example().join("config.json"))], ..setup_of(&example(), 9, 4) }),
+            "config.json: ",
+        ),
+        (
+            refusal(SetupArgs {
+                format: Format::Gguf,
+                source: url(&example().join("config.json")),
+                ..setup_of(&example(), 9, 4)
+            }),
+            "config.json: ",
+        ),
+    ] {
+        assert!(message.contains(expected), "gave   {message}\nwanted {expected}");
+    }
+}
