@@ -129,6 +129,12 @@ pub trait Device: Sync {
     /// Sets the least significant bit to `x` in both vectors, which halves them.
     fn fold(&self, a: &mut Self::Extension, b: &mut Self::Extension, x: K);
 
+    /// [`Self::fold`], then [`Self::round`] of what is left: one pass over memory where that is what costs. There are at least four elements.
+    fn fold_round(&self, a: &mut Self::Extension, b: &mut Self::Extension, x: K) -> [K; 2] {
+        self.fold(a, b, x);
+        self.round(a, b)
+    }
+
     /// The integers as field elements.
     fn lift(&self, values: &Ints) -> Self::Extension;
 

@@ -29,10 +29,15 @@ impl<D: Device> Pair<'_, D> {
         let shape = SumcheckShape::new(rounds, pow_bits, Basis::Evaluation);
         let mut transcript = ProverTranscript::<Challenger, F, K>::new(challenger, shape);
         let mut challenges = Vec::with_capacity(rounds);
-        for _ in 0..rounds {
-            let [constant, leading] = self.device.round(&self.values, &self.weights);
+        let mut message = None;
+        for left in (0..rounds).rev() {
+            let [constant, leading] = message.unwrap_or_else(|| self.device.round(&self.values, &self.weights));
             let x = data.observe_and_sample(&mut transcript, constant, leading);
-            self.device.fold(&mut self.values, &mut self.weights, x);
+            if left > 0 {
+                message = Some(self.device.fold_round(&mut self.values, &mut self.weights, x));
+            } else {
+                self.device.fold(&mut self.values, &mut self.weights, x);
+            }
             challenges.push(x);
         }
         transcript.finish();
