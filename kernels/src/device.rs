@@ -69,7 +69,7 @@ pub struct Affine<'a> {
     pub terms: Vec<(K, &'a Ints)>,
 }
 
-/// A machine for the hot loops.
+/// A machine for the hot loops. One that fails, for want of memory say, unwinds to the [`attempt`](crate::attempt) around its work.
 pub trait Device: Sync {
     /// A vector of base field elements.
     type Base: Clone + Debug + Send + Sync;

@@ -1,10 +1,16 @@
 //! Every hot loop of the prover and of the executor, once for the CPU and once for the GPU.
 
 pub mod cpu;
+pub mod cuda;
 mod device;
+mod dual;
+mod error;
 pub mod floor;
 mod ints;
 
 pub use cpu::Cpu;
+pub use cuda::Cuda;
 pub use device::{Affine, Device, Factor, Fractions, MultiProof, Opened, Strided};
+pub use dual::Dual;
+pub use error::{DeviceError, attempt};
 pub use ints::Ints;

@@ -1,0 +1,177 @@
+// What cudarc calls of the CUDA driver, as a library of the driver's name. Streams run when something waits for them, so that a host that
+// forgets to wait reads what was there before; fresh memory is filled with a pattern, so that kernels that read what nobody wrote give
+// nonsense.
+//
+//   PROOFMILL_EMULATOR_MEMORY=n    bytes of device memory
+//   PROOFMILL_EMULATOR_DEVICES=n   number of devices
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "blocks.h"
+
+namespace {
+typedef uint64_t Pointer;
+enum Result { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_HANDLE = 400, NOT_FOUND = 500 };
+const unsigned char PATTERN = 0xa5;
+const size_t ALIGNMENT = 256;
+
+struct Stream {
+    std::deque<std::function<void()>> queue;
+    void wait() {
+        while (!queue.empty()) {
+            auto work = std::move(queue.front());
+            queue.pop_front();
+            work();
+        }
+    }
+};
+
+std::recursive_mutex mutex;
+Stream default_stream;
+std::map<void*, std::unique_ptr<Stream>> streams;
+std::map<Pointer, size_t> allocated;
+size_t used = 0;
+thread_local void* context = nullptr;
+
+size_t setting(const char* name, size_t otherwise) {
+    const char* value = std::getenv(name);
+    return value ? std::strtoull(value, nullptr, 10) : otherwise;
+}
+size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); }
+int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
+Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
+
+int release(Pointer pointer) {
+    auto found = allocated.find(pointer);
+    if (found == allocated.end()) {
+        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
+        std::_Exit(134);
+    }
+    used -= found->second;
+    allocated.erase(found);
+    std::free((void*)pointer);
+    return SUCCESS;
+}
+}  // namespace
+
+#define API extern "C" __attribute__((visibility("default"))) int
+#define LOCK std::lock_guard<std::recursive_mutex> lock(mutex)
+
+API cuInit(unsigned) { return SUCCESS; }
+API cuDriverGetVersion(int* version) { return *version = 12000, SUCCESS; }
+API cuGetErrorName(int error, const char** name) {
+    switch (error) {
+        case OUT_OF_MEMORY: return *name = "CUDA_ERROR_OUT_OF_MEMORY", SUCCESS;
+        case INVALID_DEVICE: return *name = "CUDA_ERROR_INVALID_DEVICE", SUCCESS;
+        case NOT_FOUND: return *name = "CUDA_ERROR_NOT_FOUND", SUCCESS;
+        default: return *name = "CUDA_ERROR_INVALID_VALUE", SUCCESS;
+    }
+}
+API cuGetErrorString(int error, const char** text) { return cuGetErrorName(error, text); }
+
+API cuDeviceGetCount(int* count) { return *count = devices(), SUCCESS; }
+API cuDeviceGet(int* device, int ordinal) { return ordinal < 0 || ordinal >= devices() ? INVALID_DEVICE : (*device = ordinal, SUCCESS); }
+API cuDeviceGetName(char* name, int size, int) { return std::snprintf(name, size, "emulator"), SUCCESS; }
+API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), SUCCESS; }
+API cuDeviceGetAttribute(int* value, int attribute, int) {
+    switch (attribute) {
+        case 16: return *value = 2, SUCCESS;  // multiprocessors
+        case 75: return *value = 9, SUCCESS;  // compute capability
+        case 115: return *value = 1, SUCCESS; // memory pools
+        default: return *value = 0, SUCCESS;
+    }
+}
+API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
+API cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
+API cuDevicePrimaryCtxRetain(void** retained, int device) { return *retained = (void*)(uintptr_t)(1 + device), SUCCESS; }
+API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+API cuCtxGetCurrent(void** current) { return *current = context, SUCCESS; }
+API cuCtxSetCurrent(void* current) { return context = current, SUCCESS; }
+API cuMemGetInfo_v2(size_t* free, size_t* total) {
+    LOCK;
+    return *total = memory(), *free = *total - used, SUCCESS;
+}
+
+API cuStreamCreate(void** stream, unsigned) {
+    LOCK;
+    auto created = std::make_unique<Stream>();
+    *stream = created.get();
+    streams.emplace(*stream, std::move(created));
+    return SUCCESS;
+}
+API cuStreamSynchronize(void* stream) {
+    LOCK;
+    return stream_of(stream).wait(), SUCCESS;
+}
+API cuStreamDestroy_v2(void* stream) {
+    LOCK;
+    stream_of(stream).wait();
+    streams.erase(stream);
+    return SUCCESS;
+}
+API cuCtxSynchronize() {
+    LOCK;
+    default_stream.wait();
+    for (auto& stream : streams) stream.second->wait();
+    return SUCCESS;
+}
+
+API cuMemAllocAsync(Pointer* pointer, size_t bytes, void* stream) {
+    LOCK;
+    // The pool gives again what has been freed before in the stream's order.
+    if (used + bytes > memory()) stream_of(stream).wait();
+    void* place = nullptr;
+    if (used + bytes > memory() || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
+    std::memset(place, PATTERN, bytes);
+    allocated[(Pointer)place] = bytes;
+    used += bytes;
+    return *pointer = (Pointer)place, SUCCESS;
+}
+API cuMemFreeAsync(Pointer pointer, void* stream) {
+    LOCK;
+    stream_of(stream).queue.push_back([=] { release(pointer); });
+    return SUCCESS;
+}
+API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {
+    LOCK;
+    auto copy = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
+    stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, copy->data(), bytes); });
+    return SUCCESS;
+}
+API cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void* stream) {
+    LOCK;
+    stream_of(stream).wait();
+    std::memcpy(to, (void*)from, bytes);
+    return SUCCESS;
+}
+API cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void* stream) {
+    LOCK;
+    stream_of(stream).queue.push_back([=] { std::memmove((void*)to, (void*)from, bytes); });
+    return SUCCESS;
+}
+API cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, void* stream) {
+    LOCK;
+    stream_of(stream).queue.push_back([=] { std::memset((void*)to, value, bytes); });
+    return SUCCESS;
+}
+
+API cuModuleLoadData(void** module, const void* image) { return *module = (void*)image, SUCCESS; }
+API cuModuleUnload(void*) { return SUCCESS; }
+API cuModuleGetFunction(void** function, void*, const char* name) {
+    const emulator::Kernel* kernel = emulator::find(name);
+    return kernel ? (*function = (void*)kernel, SUCCESS) : NOT_FOUND;
+}
+API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void* stream,
+                   void** arguments, void**) {
+    LOCK;
+    auto kernel = (const emulator::Kernel*)function;
+    if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || !bx || !by || !bz || (uint64_t)bx * by * bz > kernel->threads) return INVALID_VALUE;
+    emulator::Launch launch{kernel, kernel->copy(arguments), {gx, gy, gz}, {bx, by, bz}};
+    stream_of(stream).queue.push_back([=] { emulator::run(launch); });
+    return SUCCESS;
+}

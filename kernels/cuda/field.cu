@@ -1,0 +1,26 @@
+// The arithmetic by itself, for its tests: eight canonical words for each pair of words, three for each pair of extension elements.
+#include "extension.cuh"
+
+KERNEL(field_ops, THREADS, (const u64* a, const u64* b, u64 n, u64* out)) {
+    FOR_EACH(i, n) {
+        u64 x = a[i], y = b[i];
+        gl_sum sum = gl_sum_zero();
+        gl_sum_mac(sum, x, y), gl_sum_mac(sum, x, x), gl_sum_mac(sum, y, y), gl_sum_mac(sum, y, x);
+        gl_sum twice = sum;
+        gl_sum_add(twice, sum);
+        u64 results[8] = {gl_mul(x, y),         gl_add(x, y),        gl_sub(x, y),   gl_shift<24>(x),
+                          gl_shift<48>(x),      gl_sum_reduce(sum),  gl_sum_reduce(twice), gl_pow(x, y % 1000)};
+        for (u32 k = 0; k < 8; k++) out[8 * i + k] = gl_canonical(results[k]);
+    }
+}
+
+KERNEL(extension_ops, THREADS, (const gl3* a, const gl3* b, u64 n, gl3* out)) {
+    FOR_EACH(i, n) {
+        gl3_sum sum = gl3_sum_zero();
+        gl3_sum_mac(sum, a[i], b[i].a), gl3_sum_mac(sum, b[i], b[i].b);
+        out[4 * i] = gl3_canonical(gl3_mul(a[i], b[i]));
+        out[4 * i + 1] = gl3_canonical(gl3_line(a[i], b[i], gl3{b[i].c, a[i].b, 3}));
+        out[4 * i + 2] = gl3_canonical(gl3_sum_reduce(sum));
+        out[4 * i + 3] = gl3_canonical(gl3_scale(a[i], b[i].a));
+    }
+}

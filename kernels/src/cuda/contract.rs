@@ -1,0 +1,135 @@
+//! See `contract.cu` and `affine.cu`.
+
+use super::gpu::Gpu;
+use super::vectors::{Elements, Integers};
+use super::weights::flat;
+use crate::Ints;
+use crate::device::Affine;
+use p3_field::PrimeCharacteristicRing;
+use verifier::field::K;
+
+/// Most products that a thread adds up without a carry: see `Narrow`.
+const MAX_SPAN: usize = 1 << 16;
+/// Fewest that are worth a thread of their own.
+const MIN_SPAN: usize = 1 << 7;
+/// Lanes of a warp.
+const WARP: usize = 32;
+
+/// How an axis is contracted: `parts` parts of `span` elements for each of the result's elements, added up after.
+struct Plan {
+    length: usize,
+    inner: usize,
+    n: usize,
+    span: usize,
+    parts: usize,
+}
+
+impl Plan {
+    fn new(gpu: &Gpu, shape: &[usize], axis: usize) -> Self {
+        let (length, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+        let n = shape.iter().product::<usize>() / length;
+        // So many threads or warps keep the device busy.
+        let wanted = gpu.processors as usize * if inner == 1 { 1 << 6 } else { 1 << 11 };
+        let parts = wanted.div_ceil(n).clamp(1, length.div_ceil(if inner == 1 { MIN_SPAN * WARP } else { MIN_SPAN }));
+        let span = length.div_ceil(parts).min(MAX_SPAN);
+        Self { length, inner, n, span, parts: length.div_ceil(span) }
+    }
+}
+
+/// Launches the kernel of an element type, over rows or over columns.
+macro_rules! contract {
+    ($gpu:expr, $plan:expr, $values:expr, $weights:expr, $base:expr, $rows:ident, $columns:ident) => {{
+        let (gpu, plan) = ($gpu, $plan);
+        let parts = gpu.elements(plan.n * plan.parts);
+        let weights = gpu.upload_elements($weights);
+        let (from, to) = (gpu.at(&weights), gpu.at(&parts));
+        let [n, length, inner, span, count] =
+            [plan.n, plan.length, plan.inner, plan.span, plan.parts].map(|size| size as u64);
+        if plan.inner == 1 {
+            gpu.$rows(gpu.grid(parts.len * WARP), $values, n, length, from, span, count, $base.into(), to);
+        } else {
+            gpu.$columns(gpu.grid(parts.len), $values, n, length, inner, from, span, count, $base.into(), to);
+        }
+        sum_parts(gpu, parts, plan)
+    }};
+}
+
+fn sum_parts(gpu: &Gpu, parts: Elements, plan: &Plan) -> Elements {
+    if plan.parts == 1 {
+        return parts;
+    }
+    let out = gpu.elements(plan.n);
+    gpu.sum_parts(gpu.grid(plan.n), gpu.at(&parts), plan.parts as u64, plan.n as u64, gpu.at(&out));
+    out
+}
+
+/// See `Device::contract`.
+pub fn contract(gpu: &Gpu, values: &Elements, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+    let plan = &Plan::new(gpu, shape, axis);
+    contract!(gpu, plan, gpu.at(values), weights, K::ZERO, contract_rows_gl3, contract_columns_gl3)
+}
+
+/// See `Device::contract_ints`.
+pub fn contract_ints(gpu: &Gpu, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+    let plan = &Plan::new(gpu, shape, axis);
+    let integers = gpu.upload_integers(values);
+    let at = gpu.integers_at(&integers);
+    // Narrow integers are shifted to be positive there.
+    let shifted_by = |bits: usize| -weights.iter().copied().sum::<K>() * K::from_usize(1 << bits);
+    match values {
+        Ints::I8(_) => contract!(gpu, plan, at, weights, shifted_by(7), contract_rows_i8, contract_columns_i8),
+        Ints::I16(_) => contract!(gpu, plan, at, weights, shifted_by(15), contract_rows_i16, contract_columns_i16),
+        Ints::I32(_) => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i32, contract_columns_i32),
+        Ints::I64(_) => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i64, contract_columns_i64),
+    }
+}
+
+/// See `Device::lift`.
+pub fn lift(gpu: &Gpu, values: &Ints) -> Elements {
+    let (integers, out) = (gpu.upload_integers(values), gpu.elements(values.len()));
+    let (grid, from, n, to) = (gpu.grid(out.len), gpu.integers_at(&integers), out.len as u64, gpu.at(&out));
+    match values {
+        Ints::I8(_) => gpu.lift_i8(grid, from, n, to),
+        Ints::I16(_) => gpu.lift_i16(grid, from, n, to),
+        Ints::I32(_) => gpu.lift_i32(grid, from, n, to),
+        Ints::I64(_) => gpu.lift_i64(grid, from, n, to),
+    }
+    out
+}
+
+/// See `Device::permute`.
+pub fn permute(gpu: &Gpu, values: Elements, shape: &[usize], order: &[usize]) -> Elements {
+    if order.is_sorted() {
+        return values;
+    }
+    let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>() as u64;
+    let mut digits = Vec::new();
+    let mut divisor = 1;
+    for &axis in order.iter().rev() {
+        digits.extend([divisor, shape[axis] as u64, stride(axis)]);
+        divisor *= shape[axis] as u64;
+    }
+    let (uploaded, out) = (gpu.upload(&digits), gpu.elements(values.len));
+    let (from, places, to) = (gpu.at(&values), gpu.pointer(&uploaded), gpu.at(&out));
+    gpu.permute(gpu.grid(out.len), from, places, order.len() as u64, out.len as u64, to);
+    out
+}
+
+/// See `Device::affine`.
+pub fn affine(gpu: &Gpu, slices: &[Affine]) -> Elements {
+    let out = gpu.elements(slices.iter().map(|slice| slice.len).sum());
+    let mut to = gpu.at(&out);
+    for slice in slices {
+        let columns: Vec<Integers> = slice.terms.iter().map(|(_, column)| gpu.upload_integers(column)).collect();
+        let mut terms = Vec::new();
+        for ((factor, _), column) in slice.terms.iter().zip(&columns) {
+            terms.extend([gpu.integers_at(column).word(), column.bytes as u64]);
+            terms.extend(flat(&[*factor]));
+        }
+        let (uploaded, count) = (gpu.upload(&terms), columns.len() as u32);
+        let (from, n) = (gpu.pointer(&uploaded), slice.len as u64);
+        gpu.affine(gpu.grid(slice.len), from, count, slice.constant.into(), n, to);
+        to = to.offset::<[u64; 3]>(slice.len);
+    }
+    out
+}

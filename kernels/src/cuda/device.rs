@@ -1,0 +1,179 @@
+//! [`Device`] on an NVIDIA GPU.
+
+use super::contract::{affine, contract, contract_ints, lift, permute};
+use super::encode::{Tables, commit, open};
+use super::fractions::{add_fractions, eq_prefixes, fold_rows, fraction_round, split_rows};
+use super::gpu::Gpu;
+use super::product::{product_round, product_total};
+use super::vectors::{Elements, Tree, WORDS, Words, words};
+use super::weights::{add_at, add_eq, add_powers, bind_columns, bind_rows, evaluate};
+use crate::Ints;
+use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use crate::error::DeviceError;
+use std::sync::Arc;
+use verifier::field::{F, K};
+use verifier::transcript::Digest;
+
+/// An NVIDIA GPU. When it fails, for want of memory say, its loops unwind to the [`attempt`](crate::attempt) around them.
+#[derive(Debug)]
+pub struct Cuda {
+    gpu: Gpu,
+    tables: Tables,
+}
+
+impl Cuda {
+    /// Opens the GPU of this number.
+    ///
+    /// # Errors
+    /// If there is no driver, no such GPU, or no image of the kernels for it.
+    pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
+        Ok(Self { gpu: Gpu::open(ordinal)?, tables: Tables::default() })
+    }
+
+    /// The GPU under it.
+    #[cfg(test)]
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Its number and name.
+    pub fn name(&self) -> &str {
+        self.gpu.name()
+    }
+}
+
+impl Device for Cuda {
+    type Base = Words;
+    type Extension = Elements;
+    type Tree = Tree;
+
+    fn upload(&self, values: Vec<F>) -> Words {
+        Words { memory: Arc::new(self.gpu.upload(words(&values))), len: values.len() }
+    }
+
+    fn upload_extension(&self, values: Vec<K>) -> Elements {
+        self.gpu.upload_elements(&values)
+    }
+
+    fn zeros(&self, len: usize) -> Elements {
+        let mut zeros = self.gpu.elements(len);
+        self.gpu.check("clearing memory", self.gpu.stream.memset_zeros(&mut zeros.memory));
+        zeros
+    }
+
+    fn download(&self, values: &Elements) -> Vec<K> {
+        self.gpu.download_elements(values)
+    }
+
+    fn commit_base(&self, message: &Words, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
+        let log_message = message.len.ilog2() as usize - log_width;
+        let from = self.gpu.pointer(&message.memory);
+        commit(&self.gpu, &self.tables, from, log_message, 1 << log_width, log_inv_rate)
+    }
+
+    fn commit_extension(&self, message: &Elements, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
+        let log_message = message.len.ilog2() as usize - log_width;
+        commit(&self.gpu, &self.tables, self.gpu.at(message), log_message, WORDS << log_width, log_inv_rate)
+    }
+
+    fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {
+        open(&self.gpu, tree, leaves)
+    }
+
+    fn bind_rows(&self, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+        bind_rows(&self.gpu, values, rows, point, log_width)
+    }
+
+    fn bind_columns(&self, values: &Words, weights: &[K]) -> Elements {
+        bind_columns(&self.gpu, values, weights)
+    }
+
+    fn evaluate(&self, values: &Elements, point: &[K]) -> K {
+        evaluate(&self.gpu, values, point)
+    }
+
+    fn add_eq(&self, out: &mut Elements, places: Strided, point: &[K], scale: K) {
+        add_eq(&self.gpu, out, places, point, scale);
+    }
+
+    fn add_at(&self, out: &mut Elements, places: Strided, values: &Elements) {
+        add_at(&self.gpu, out, places, values);
+    }
+
+    fn add_powers(&self, out: &mut Elements, log_order: usize, exponents: &[usize], scales: &[K]) {
+        add_powers(&self.gpu, &self.tables, out, log_order, exponents, scales);
+    }
+
+    fn round(&self, a: &Elements, b: &Elements) -> [K; 2] {
+        let (gpu, pairs) = (&self.gpu, a.len / 2);
+        let grid = gpu.grid(pairs);
+        let partial = gpu.elements(grid.blocks as usize * 2);
+        gpu.quadratic_round(grid, gpu.at(a), gpu.at(b), pairs as u64, gpu.at(&partial));
+        gpu.total(&partial, grid.blocks)
+    }
+
+    fn fold(&self, a: &mut Elements, b: &mut Elements, x: K) {
+        for values in [a, b] {
+            *values = fold_rows(&self.gpu, values, values.len, x);
+        }
+    }
+
+    fn fold_round(&self, a: &mut Elements, b: &mut Elements, x: K) -> [K; 2] {
+        let (gpu, pairs) = (&self.gpu, a.len / 4);
+        let grid = gpu.grid(pairs);
+        let partial = gpu.elements(grid.blocks as usize * 2);
+        let [to_a, to_b] = [gpu.elements(a.len / 2), gpu.elements(b.len / 2)];
+        let (from, to) = ((gpu.at(a), gpu.at(b)), (gpu.at(&to_a), gpu.at(&to_b)));
+        gpu.quadratic_fold_round(grid, from.0, from.1, pairs as u64, x.into(), to.0, to.1, gpu.at(&partial));
+        (*a, *b) = (to_a, to_b);
+        gpu.total(&partial, grid.blocks)
+    }
+
+    fn lift(&self, values: &Ints) -> Elements {
+        lift(&self.gpu, values)
+    }
+
+    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+        contract_ints(&self.gpu, values, shape, axis, weights)
+    }
+
+    fn contract(&self, values: &Elements, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+        contract(&self.gpu, values, shape, axis, weights)
+    }
+
+    fn permute(&self, values: Elements, shape: &[usize], order: &[usize]) -> Elements {
+        permute(&self.gpu, values, shape, order)
+    }
+
+    fn affine(&self, slices: &[Affine]) -> Elements {
+        affine(&self.gpu, slices)
+    }
+
+    fn product_total(&self, dims: &[usize], factors: &[Factor<Elements>]) -> K {
+        product_total(&self.gpu, dims, factors)
+    }
+
+    fn product_round(&self, dims: &[usize], factors: &[Factor<Elements>], degree: usize) -> Vec<K> {
+        product_round(&self.gpu, dims, factors, degree)
+    }
+
+    fn fold_rows(&self, values: &mut Elements, length: usize, x: K) {
+        *values = fold_rows(&self.gpu, values, length, x);
+    }
+
+    fn add_fractions(&self, below: &Fractions<Elements>) -> Fractions<Elements> {
+        add_fractions(&self.gpu, below)
+    }
+
+    fn split_rows(&self, values: &Elements, length: usize) -> [Elements; 2] {
+        split_rows(&self.gpu, values, length)
+    }
+
+    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Elements> {
+        eq_prefixes(&self.gpu, shape, point)
+    }
+
+    fn fraction_round(&self, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 3] {
+        fraction_round(&self.gpu, shape, children, eq, c)
+    }
+}

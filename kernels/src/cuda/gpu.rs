@@ -1,0 +1,144 @@
+//! One GPU: its driver, its stream and its memory.
+
+use super::images::{OLDEST, choose, of_module};
+use crate::error::DeviceError;
+use cudarc::driver::sys::{self, CUdevice_attribute, CUmemPool_attribute, CUresult};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError};
+use cudarc::nvrtc::Ptx;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The oldest driver, as the driver counts.
+const OLDEST_DRIVER: i32 = 12_000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gpu {
+    name: String,
+    context: Arc<CudaContext>,
+    pub(super) stream: Arc<CudaStream>,
+    capability: (i32, i32),
+    /// Multiprocessors.
+    pub(super) processors: u32,
+    modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
+    functions: Mutex<HashMap<&'static str, CudaFunction>>,
+}
+
+impl Gpu {
+    /// Opens the GPU of this number.
+    pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
+        let label = format!("GPU {ordinal}");
+        let failed = |during: &str| {
+            let (gpu, during) = (label.clone(), during.to_owned());
+            move |error: DriverError| DeviceError::Driver { gpu, during, error: word(error) }
+        };
+        // SAFETY: loads the driver's library, whose initialisers are the driver's own. Every other call needs it.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(DeviceError::NoDriver);
+        }
+        let mut version = 0;
+        // SAFETY: the pointer is to a variable of the type that the driver writes.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }
+            .result()
+            .map_err(failed("asking for the driver's version"))?;
+        if version < OLDEST_DRIVER {
+            return Err(DeviceError::OldDriver(version));
+        }
+        let count = match CudaContext::device_count() {
+            Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
+            count => count.map_err(failed("counting GPUs"))? as usize,
+        };
+        if ordinal >= count {
+            return Err(DeviceError::NoGpu { ordinal, count });
+        }
+        let context = CudaContext::new(ordinal).map_err(failed("opening it"))?;
+        // SAFETY: all work is on one stream, which is what tracking would keep in order.
+        unsafe { context.disable_event_tracking() };
+        let name = format!("{label} ({})", context.name().map_err(failed("asking for its name"))?);
+        let capability = context.compute_capability().map_err(failed("asking for its capability"))?;
+        if capability < OLDEST {
+            return Err(DeviceError::NoImage { gpu: name, capability });
+        }
+        let processors = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let processors = context.attribute(processors).map_err(failed("counting its multiprocessors"))?.max(1) as u32;
+        let stream = context.new_stream().map_err(failed("making a stream"))?;
+        keep_memory(&context).map_err(failed("setting up its memory pool"))?;
+        let (modules, functions) = Default::default();
+        Ok(Self { name, context, stream, capability, processors, modules, functions })
+    }
+
+    /// Number and name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A kernel; its module is loaded on first use.
+    pub fn function(&self, module: &'static str, kernel: &'static str) -> CudaFunction {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.entry(kernel).or_insert_with(|| self.check(kernel, self.module(module).load_function(kernel))).clone()
+    }
+
+    fn module(&self, name: &'static str) -> Arc<CudaModule> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = || {
+            let Some(image) = choose(of_module(name), self.capability) else {
+                DeviceError::NoImage { gpu: self.name.clone(), capability: self.capability }.give_up()
+            };
+            self.check(name, self.context.load_module(Ptx::from_binary(image.bytes())))
+        };
+        modules.entry(name).or_insert_with(load).clone()
+    }
+
+    /// Memory for so many words, holding anything; at least one, for the driver gives none for nothing.
+    pub fn allocate<T: DeviceRepr>(&self, len: usize) -> CudaSlice<T> {
+        // SAFETY: every caller has all of it written before it is read; words are integers, of which all are valid.
+        match unsafe { self.stream.alloc(len.max(1)) } {
+            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                let (free, total) = self.context.mem_get_info().unwrap_or_default();
+                DeviceError::Memory { gpu: self.name.clone(), asked: len * size_of::<T>(), free, total }.give_up()
+            }
+            allocated => self.check("allocating memory", allocated),
+        }
+    }
+
+    /// Copies to the device.
+    pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> CudaSlice<T> {
+        let mut memory = self.allocate(values.len());
+        if !values.is_empty() {
+            self.check("copying to it", self.stream.memcpy_htod(values, &mut memory));
+        }
+        memory
+    }
+
+    /// Copies the first `len` from the device, once all that is queued is done.
+    pub fn download<T: DeviceRepr + Clone + Default>(&self, memory: &CudaSlice<T>, len: usize) -> Vec<T> {
+        let mut values = vec![T::default(); len];
+        if len > 0 {
+            self.check("copying from it", self.stream.memcpy_dtoh(&memory.slice(..len), &mut values));
+            self.check("its kernels", self.stream.synchronize());
+        }
+        values
+    }
+
+    /// Gives up if the driver reports an error.
+    pub fn check<T>(&self, during: &str, result: Result<T, DriverError>) -> T {
+        result.unwrap_or_else(|error| {
+            DeviceError::Driver { gpu: self.name.clone(), during: during.into(), error: word(error) }.give_up()
+        })
+    }
+}
+
+/// Has the driver keep memory that is freed: the next allocation is likely to be as large.
+fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
+    let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
+    let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the device is open, and the pointers are to variables of the types that the driver reads and writes.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()).result()?;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result()
+    }
+}
+
+fn word(DriverError(code): DriverError) -> String {
+    format!("{code:?}")
+}

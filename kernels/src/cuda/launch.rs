@@ -1,0 +1,210 @@
+//! Launches: every kernel as a method of [`Gpu`], with the parameters that its source declares. A test compares the two.
+
+use super::gpu::Gpu;
+use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
+use p3_field::{BasedVectorSpace, PrimeField64};
+use verifier::field::{F, K};
+
+/// Threads of a block, as the kernels are compiled for.
+const THREADS: u32 = 256;
+/// Rows that a block hashes, one with each thread.
+const HASHED_ROWS: u32 = 128;
+/// Blocks for each multiprocessor: enough that none waits for the last.
+const WAVES: u32 = 8;
+
+/// An address on the device.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Pointer(u64);
+
+/// An element of the challenge field.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Element([u64; 3]);
+
+/// See `encode.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Pass {
+    pub width: u32,
+    pub columns: u32,
+    pub log_message: u32,
+    pub log_cosets: u32,
+    pub log_size: u32,
+    pub log_radix: u32,
+    pub first: u32,
+    pub last: u32,
+    pub radices: u32,
+}
+
+/// See `roots.cuh`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Roots {
+    pub low: Pointer,
+    pub high: Pointer,
+    pub log_order: u32,
+    pub split: u32,
+}
+
+// SAFETY: integers in the order, and with the alignment, of the structs of the same names in the sources; any bits are valid.
+unsafe impl DeviceRepr for Pointer {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Element {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Pass {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Roots {}
+
+impl From<K> for Element {
+    fn from(x: K) -> Self {
+        let words: &[F] = x.as_basis_coefficients_slice();
+        Self([words[0].as_canonical_u64(), words[1].as_canonical_u64(), words[2].as_canonical_u64()])
+    }
+}
+
+impl Pointer {
+    /// Where `index` lies from here.
+    pub fn offset<T>(self, index: usize) -> Self {
+        Self(self.0 + (index * size_of::<T>()) as u64)
+    }
+
+    /// As a word of a table that a kernel reads.
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+}
+
+/// How many blocks run.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    pub blocks: u32,
+    pub rows: u32,
+}
+
+impl Gpu {
+    /// Enough blocks of `each` items for all of them, and no more than keep the device busy.
+    pub fn blocks(&self, items: usize, each: u32) -> u32 {
+        items.div_ceil(each as usize).clamp(1, (self.processors * WAVES) as usize) as u32
+    }
+
+    /// A thread for each item, up to what keeps the device busy.
+    pub fn grid(&self, items: usize) -> Grid {
+        Grid { blocks: self.blocks(items, THREADS), rows: 1 }
+    }
+
+    /// Where memory lies. It must live until what uses it is queued: memory is freed in the stream's order.
+    pub fn pointer<T>(&self, memory: &CudaSlice<T>) -> Pointer {
+        Pointer(memory.device_ptr(&self.stream).0)
+    }
+}
+
+macro_rules! kernels {
+    ($declared:ident: $($module:ident, $threads:ident { $($name:ident($($parameter:ident: $kind:ident),*);)* })*) => {
+        #[allow(clippy::too_many_arguments, reason = "a kernel has the parameters that it has")]
+        impl Gpu {
+            $($(pub fn $name(&self, grid: Grid, $($parameter: $kind),*) {
+                let function = self.function(stringify!($module), stringify!($name));
+                let mut launch = self.stream.launch_builder(&function);
+                $(launch.arg(&$parameter);)*
+                let config =
+                    LaunchConfig { grid_dim: (grid.blocks, grid.rows, 1), block_dim: ($threads, 1, 1), shared_mem_bytes: 0 };
+                // SAFETY: the parameters are those of the kernel's declaration (a test compares them), and callers pass
+                // memory of the lengths that its indices stay below (tests run every kernel under an address checker).
+                let launched = unsafe { launch.launch(config) };
+                self.check(stringify!($name), launched);
+            })*)*
+        }
+
+        /// Module, kernel, block size and parameters.
+        #[cfg(test)]
+        #[allow(dead_code, reason = "planted kernels are in no image")]
+        pub const $declared: &[(&str, &str, &str, &[(&str, &str)])] = &[
+            $($((stringify!($module), stringify!($name), stringify!($threads),
+                &[$((stringify!($parameter), stringify!($kind))),*]),)*)*
+        ];
+    };
+}
+
+kernels! {
+    DECLARED:
+    affine, THREADS {
+        affine(terms: Pointer, count: u32, constant: Element, n: u64, out: Pointer);
+    }
+    contract, THREADS {
+        contract_rows_i8(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_rows_i16(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_rows_i32(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_rows_i64(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_rows_gl3(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_columns_i8(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_columns_i16(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_columns_i32(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_columns_i64(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_columns_gl3(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        lift_i8(values: Pointer, n: u64, out: Pointer);
+        lift_i16(values: Pointer, n: u64, out: Pointer);
+        lift_i32(values: Pointer, n: u64, out: Pointer);
+        lift_i64(values: Pointer, n: u64, out: Pointer);
+        permute(values: Pointer, digits: Pointer, count: u64, n: u64, out: Pointer);
+    }
+    encode, THREADS {
+        encode_pass(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
+    }
+    fractions, THREADS {
+        add_fractions(p: Pointer, q: Pointer, length: u64, n: u64, out_p: Pointer, out_q: Pointer);
+        eq_extend(table: Pointer, x: Element, length: u64, n: u64, out: Pointer);
+        fraction_round(p_even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64, c: Element, partial: Pointer);
+    }
+    hash, HASHED_ROWS {
+        hash_rows(matrix: Pointer, rows: u64, width: u32, digests: Pointer);
+        hash_pairs(children: Pointer, pairs: u64, parents: Pointer);
+    }
+    product, THREADS {
+        product_total(factors: Pointer, count: u32, digits: Pointer, joint: u64, partial: Pointer);
+        product_round(factors: Pointer, count: u32, digits: Pointer, outer: u64, length: u64, degree: u32, partial: Pointer);
+    }
+    quadratic, THREADS {
+        quadratic_round(a: Pointer, b: Pointer, pairs: u64, partial: Pointer);
+        quadratic_fold_round(a: Pointer, b: Pointer, pairs: u64, x: Element, out_a: Pointer, out_b: Pointer, partial: Pointer);
+    }
+    rows, THREADS {
+        fold_rows(values: Pointer, length: u64, n: u64, x: Element, out: Pointer);
+        split_rows(values: Pointer, length: u64, n: u64, even: Pointer, odd: Pointer);
+        gather(matrix: Pointer, width: u32, indices: Pointer, n: u64, out: Pointer);
+    }
+    sums, THREADS {
+        sum_partials(partial: Pointer, blocks: u64, count: u32, out: Pointer);
+        sum_parts(parts: Pointer, count: u64, n: u64, out: Pointer);
+    }
+    weights, THREADS {
+        eq_table(point: Pointer, variables: u32, scale: Element, out: Pointer);
+        bind_rows(values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer, log_inner: u32, log_columns: u32, partial: Pointer);
+        bind_columns(values: Pointer, rows: u64, width: u32, weights: Pointer, out: Pointer);
+        evaluate(values: Pointer, outer: Pointer, outer_len: u64, inner: Pointer, inner_len: u64, partial: Pointer);
+        add_eq(out: Pointer, first: u64, log_stride: u32, outer: Pointer, inner: Pointer, log_inner: u32, n: u64);
+        add_at(out: Pointer, first: u64, log_stride: u32, values: Pointer, n: u64);
+        add_powers(out: Pointer, n: u64, roots: Roots, exponents: Pointer, scales: Pointer, count: u32);
+    }
+}
+
+#[cfg(test)]
+kernels! {
+    DECLARED_FOR_TESTS:
+    field, THREADS {
+        field_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
+        extension_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
+    }
+}
+
+// Any module will do: the emulator finds kernels by their names.
+#[cfg(test)]
+kernels! {
+    PLANTED:
+    sums, THREADS {
+        planted_none(x: Pointer, out: Pointer);
+        planted_race(x: Pointer, out: Pointer);
+        planted_out_of_bounds(x: Pointer, out: Pointer);
+        planted_divergence(x: Pointer, out: Pointer);
+    }
+}

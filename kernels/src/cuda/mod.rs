@@ -1,0 +1,25 @@
+//! The loops on an NVIDIA GPU. The driver is loaded at run time, so one binary serves machines with and without one.
+//!
+//! `kernels/cuda/*.cu` has the kernels, under the names that the CPU's files have; their images are part of the binary. Everything is
+//! queued on one stream; only results that the caller sees wait for it.
+
+#![allow(unsafe_code, reason = "calls of the driver")]
+#![deny(clippy::undocumented_unsafe_blocks)]
+
+mod contract;
+mod device;
+#[cfg(feature = "emulator")]
+pub mod emulator;
+mod encode;
+mod fractions;
+mod gpu;
+mod images;
+mod launch;
+mod product;
+#[cfg(test)]
+mod tests;
+mod vectors;
+mod weights;
+
+pub use device::Cuda;
+pub use vectors::{Elements, Tree, Words};

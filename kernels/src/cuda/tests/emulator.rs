@@ -1,0 +1,90 @@
+//! That the emulator finds the mistakes that it is there to find: planted ones, in a process of their own.
+
+use crate::cuda::emulator::{CHECKER, GPU, ONLY_PLANTED, compiler, device_under_test};
+use crate::cuda::launch::Grid;
+use std::env;
+use std::process::{Command, Output};
+
+/// The kernel that the other process is to run.
+const PLANTED: &str = "PROOFMILL_TEST_PLANTED";
+const SUM: u64 = 256 * 255 / 2;
+
+/// Runs a planted kernel in a process of its own, under a checker; `None` where there is no compiler.
+fn run(kernel: &str, checker: Option<&str>) -> Option<(Output, String)> {
+    let compiler = match compiler() {
+        Ok(compiler) => compiler,
+        Err(reason) => {
+            eprintln!("skipped: {reason}");
+            return None;
+        }
+    };
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", "cuda::tests::emulator::planted"]);
+    command.env_remove(GPU).env(ONLY_PLANTED, "1").env(PLANTED, kernel);
+    if let Some(checker) = checker {
+        // The checker has to be there before anything else; this program itself is compiled without.
+        let name = if checker == "address" { "libasan.so" } else { "libtsan.so" };
+        let found = Command::new(&compiler).arg(format!("-print-file-name={name}")).output().unwrap();
+        let library = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+        if !library.contains('/') {
+            eprintln!("skipped: the C++ compiler '{compiler}' has no {name}");
+            return None;
+        }
+        command.env("LD_PRELOAD", library).env(CHECKER, checker).env("ASAN_OPTIONS", "detect_leaks=0");
+        command.env("TSAN_OPTIONS", "ignore_noninstrumented_modules=1");
+    }
+    let output = command.output().unwrap();
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Some((output, said))
+}
+
+#[test]
+#[ignore = "the other tests here run it, each in a process of its own"]
+fn planted() {
+    let Some(cuda) = device_under_test() else { return };
+    let gpu = cuda.gpu();
+    let words: Vec<u64> = (0..256).collect();
+    let (x, out) = (gpu.upload(&words), gpu.allocate::<u64>(1));
+    let (from, to, grid) = (gpu.pointer(&x), gpu.pointer(&out), Grid { blocks: 1, rows: 1 });
+    match env::var(PLANTED).unwrap().as_str() {
+        "none" => gpu.planted_none(grid, from, to),
+        "race" => gpu.planted_race(grid, from, to),
+        "out_of_bounds" => gpu.planted_out_of_bounds(grid, from, to),
+        "divergence" => gpu.planted_divergence(grid, from, to),
+        other => panic!("no kernel {other}"),
+    }
+    println!("sum {}", gpu.download(&out, 1)[0]);
+}
+
+#[test]
+fn a_kernel_without_mistakes_passes_every_check() {
+    for checker in [None, Some("address"), Some("thread")] {
+        let Some((output, said)) = run("none", checker) else { return };
+        assert!(output.status.success() && said.contains(&format!("sum {SUM}")), "{checker:?}: {said}");
+        assert!(!said.contains("Sanitizer"), "{checker:?}: {said}");
+    }
+}
+
+#[test]
+fn a_race_is_found() {
+    let Some((output, said)) = run("race", Some("thread")) else { return };
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("ThreadSanitizer: data race") && said.contains("planted.cu"), "{said}");
+    // Without a checker the sum is another: the order of threads is random.
+    let (_, said) = run("race", None).unwrap();
+    assert!(said.contains("sum ") && !said.contains(&format!("sum {SUM}\n")), "{said}");
+}
+
+#[test]
+fn an_access_out_of_bounds_is_found() {
+    let Some((output, said)) = run("out_of_bounds", Some("address")) else { return };
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("AddressSanitizer: heap-buffer-overflow") && said.contains("planted.cu"), "{said}");
+}
+
+#[test]
+fn threads_of_a_block_at_different_places_are_found() {
+    let Some((output, said)) = run("divergence", None) else { return };
+    assert!(!output.status.success() && said.contains("planted_divergence"), "{said}");
+}

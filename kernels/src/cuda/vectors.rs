@@ -1,0 +1,91 @@
+//! Vectors on the device.
+
+use super::gpu::Gpu;
+use super::launch::Pointer;
+use crate::{Ints, with_ints};
+use cudarc::driver::CudaSlice;
+use p3_field::BasedVectorSpace;
+use p3_field::PrimeCharacteristicRing;
+use verifier::field::{F, K};
+
+/// Words of an extension element.
+pub const WORDS: usize = <K as BasedVectorSpace<F>>::DIMENSION;
+
+/// Base field elements: words that are congruent to them.
+#[derive(Clone, Debug)]
+pub struct Words {
+    pub(super) memory: std::sync::Arc<CudaSlice<u64>>,
+    pub(super) len: usize,
+}
+
+/// Extension field elements: three words each.
+#[derive(Debug)]
+pub struct Elements {
+    pub(super) memory: CudaSlice<u64>,
+    pub(super) len: usize,
+}
+
+/// A codeword's rows, and all digests over them: those of the rows, then level by level to the root, four words each.
+#[derive(Debug)]
+pub struct Tree {
+    pub(super) codeword: CudaSlice<u64>,
+    pub(super) width: usize,
+    pub(super) log_rows: usize,
+    pub(super) digests: CudaSlice<u64>,
+}
+
+/// Integers of a width in bytes.
+#[derive(Debug)]
+pub struct Integers {
+    memory: CudaSlice<u8>,
+    pub(super) bytes: usize,
+}
+
+const _: () = assert!(size_of::<F>() == size_of::<u64>() && align_of::<F>() == align_of::<u64>());
+
+/// The words of base field elements, as they are.
+pub fn words(values: &[F]) -> &[u64] {
+    // SAFETY: `F` is a transparent wrapper of a word, which the assertion above checks as far as a program can.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+impl Gpu {
+    /// Copies to the device.
+    pub fn upload_elements(&self, values: &[K]) -> Elements {
+        let flat: Vec<u64> = values.iter().flat_map(|x| words(x.as_basis_coefficients_slice())).copied().collect();
+        Elements { memory: self.upload(&flat), len: values.len() }
+    }
+
+    /// Room for so many.
+    pub fn elements(&self, len: usize) -> Elements {
+        Elements { memory: self.allocate(len * WORDS), len }
+    }
+
+    /// Copies from the device.
+    pub fn download_elements(&self, values: &Elements) -> Vec<K> {
+        let words = self.download(&values.memory, values.len * WORDS);
+        K::reconstitute_from_base(words.into_iter().map(F::from_u64).collect())
+    }
+
+    /// Where elements lie.
+    pub fn at(&self, values: &Elements) -> Pointer {
+        self.pointer(&values.memory)
+    }
+
+    /// Copies to the device, in the width that they have.
+    pub fn upload_integers(&self, values: &Ints) -> Integers {
+        let bytes: Vec<u8> = with_ints!(values, v => v.iter().flat_map(|x| x.to_ne_bytes()).collect());
+        let width = match values {
+            Ints::I8(_) => 1,
+            Ints::I16(_) => 2,
+            Ints::I32(_) => 4,
+            Ints::I64(_) => 8,
+        };
+        Integers { memory: self.upload(&bytes), bytes: width }
+    }
+
+    /// Where integers lie.
+    pub fn integers_at(&self, values: &Integers) -> Pointer {
+        self.pointer(&values.memory)
+    }
+}

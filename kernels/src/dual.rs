@@ -1,0 +1,208 @@
+//! Two devices that do the same and are compared at every step, for tests.
+
+use crate::Ints;
+use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use std::fmt::Debug;
+use verifier::field::{F, K};
+use verifier::transcript::Digest;
+
+/// Runs every loop on both devices.
+///
+/// # Panics
+/// If they differ, naming the loop.
+#[derive(Clone, Debug)]
+pub struct Dual<A, B>(pub A, pub B);
+
+/// A vector on both devices.
+type Both<A, B> = (<A as Device>::Extension, <B as Device>::Extension);
+
+/// Factors on either.
+type BothFactors<A, B> = (Vec<Factor<<A as Device>::Extension>>, Vec<Factor<<B as Device>::Extension>>);
+
+/// What both say.
+fn same<T: PartialEq + Debug>(of: &str, a: T, b: T) -> T {
+    assert!(a == b, "{of}: the devices differ: {a:?} and {b:?}");
+    a
+}
+
+fn same_opened(of: &str, a: Opened, b: Opened) -> Opened {
+    same(of, a.proof.sibling_hashes, b.proof.sibling_hashes.clone());
+    Opened { rows: same(of, a.rows, b.rows), proof: b.proof }
+}
+
+impl<A: Device, B: Device> Dual<A, B> {
+    fn made(&self, of: &str, a: A::Extension, b: B::Extension) -> Both<A, B> {
+        let both = (a, b);
+        self.compare(of, &both);
+        both
+    }
+
+    fn compare(&self, of: &str, (a, b): &Both<A, B>) {
+        same(of, self.0.download(a), self.1.download(b));
+    }
+
+    /// Copies for either device, where a call takes vectors inside of something else.
+    fn apart(&self, (a, b): &Both<A, B>) -> Both<A, B> {
+        (self.0.upload_extension(self.0.download(a)), self.1.upload_extension(self.1.download(b)))
+    }
+
+    fn factors_apart(&self, factors: &[Factor<Both<A, B>>]) -> BothFactors<A, B> {
+        let apart = |factor: &Factor<Both<A, B>>| {
+            let (a, b) = self.apart(&factor.values);
+            let axes = || factor.axes.clone();
+            (Factor { axes: axes(), values: a }, Factor { axes: axes(), values: b })
+        };
+        factors.iter().map(apart).unzip()
+    }
+}
+
+impl<A: Device, B: Device> Device for Dual<A, B> {
+    type Base = (A::Base, B::Base);
+    type Extension = Both<A, B>;
+    type Tree = (A::Tree, B::Tree);
+
+    fn upload(&self, values: Vec<F>) -> Self::Base {
+        (self.0.upload(values.clone()), self.1.upload(values))
+    }
+
+    fn upload_extension(&self, values: Vec<K>) -> Both<A, B> {
+        self.made("upload_extension", self.0.upload_extension(values.clone()), self.1.upload_extension(values))
+    }
+
+    fn zeros(&self, len: usize) -> Both<A, B> {
+        self.made("zeros", self.0.zeros(len), self.1.zeros(len))
+    }
+
+    fn download(&self, values: &Both<A, B>) -> Vec<K> {
+        same("download", self.0.download(&values.0), self.1.download(&values.1))
+    }
+
+    fn commit_base(&self, message: &Self::Base, log_width: usize, log_inv_rate: usize) -> (Digest, Self::Tree) {
+        let (a, first) = self.0.commit_base(&message.0, log_width, log_inv_rate);
+        let (b, second) = self.1.commit_base(&message.1, log_width, log_inv_rate);
+        (same("commit_base", a, b), (first, second))
+    }
+
+    fn commit_extension(&self, message: &Both<A, B>, log_width: usize, log_inv_rate: usize) -> (Digest, Self::Tree) {
+        let (a, first) = self.0.commit_extension(&message.0, log_width, log_inv_rate);
+        let (b, second) = self.1.commit_extension(&message.1, log_width, log_inv_rate);
+        (same("commit_extension", a, b), (first, second))
+    }
+
+    fn open(&self, tree: &Self::Tree, leaves: &[usize]) -> Opened {
+        same_opened("open", self.0.open(&tree.0, leaves), self.1.open(&tree.1, leaves))
+    }
+
+    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+        let a = self.0.bind_rows(&values.0, rows, point, log_width);
+        same("bind_rows", a, self.1.bind_rows(&values.1, rows, point, log_width))
+    }
+
+    fn bind_columns(&self, values: &Self::Base, weights: &[K]) -> Both<A, B> {
+        self.made("bind_columns", self.0.bind_columns(&values.0, weights), self.1.bind_columns(&values.1, weights))
+    }
+
+    fn evaluate(&self, values: &Both<A, B>, point: &[K]) -> K {
+        same("evaluate", self.0.evaluate(&values.0, point), self.1.evaluate(&values.1, point))
+    }
+
+    fn add_eq(&self, out: &mut Both<A, B>, places: Strided, point: &[K], scale: K) {
+        self.0.add_eq(&mut out.0, places, point, scale);
+        self.1.add_eq(&mut out.1, places, point, scale);
+        self.compare("add_eq", out);
+    }
+
+    fn add_at(&self, out: &mut Both<A, B>, places: Strided, values: &Both<A, B>) {
+        self.0.add_at(&mut out.0, places, &values.0);
+        self.1.add_at(&mut out.1, places, &values.1);
+        self.compare("add_at", out);
+    }
+
+    fn add_powers(&self, out: &mut Both<A, B>, log_order: usize, exponents: &[usize], scales: &[K]) {
+        self.0.add_powers(&mut out.0, log_order, exponents, scales);
+        self.1.add_powers(&mut out.1, log_order, exponents, scales);
+        self.compare("add_powers", out);
+    }
+
+    fn round(&self, a: &Both<A, B>, b: &Both<A, B>) -> [K; 2] {
+        same("round", self.0.round(&a.0, &b.0), self.1.round(&a.1, &b.1))
+    }
+
+    fn fold(&self, a: &mut Both<A, B>, b: &mut Both<A, B>, x: K) {
+        self.0.fold(&mut a.0, &mut b.0, x);
+        self.1.fold(&mut a.1, &mut b.1, x);
+        self.compare("fold", a);
+        self.compare("fold", b);
+    }
+
+    fn fold_round(&self, a: &mut Both<A, B>, b: &mut Both<A, B>, x: K) -> [K; 2] {
+        let first = self.0.fold_round(&mut a.0, &mut b.0, x);
+        let second = self.1.fold_round(&mut a.1, &mut b.1, x);
+        self.compare("fold_round", a);
+        self.compare("fold_round", b);
+        same("fold_round", first, second)
+    }
+
+    fn lift(&self, values: &Ints) -> Both<A, B> {
+        self.made("lift", self.0.lift(values), self.1.lift(values))
+    }
+
+    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Both<A, B> {
+        let a = self.0.contract_ints(values, shape, axis, weights);
+        self.made("contract_ints", a, self.1.contract_ints(values, shape, axis, weights))
+    }
+
+    fn contract(&self, values: &Both<A, B>, shape: &[usize], axis: usize, weights: &[K]) -> Both<A, B> {
+        let a = self.0.contract(&values.0, shape, axis, weights);
+        self.made("contract", a, self.1.contract(&values.1, shape, axis, weights))
+    }
+
+    fn permute(&self, values: Both<A, B>, shape: &[usize], order: &[usize]) -> Both<A, B> {
+        self.made("permute", self.0.permute(values.0, shape, order), self.1.permute(values.1, shape, order))
+    }
+
+    fn affine(&self, slices: &[Affine]) -> Both<A, B> {
+        self.made("affine", self.0.affine(slices), self.1.affine(slices))
+    }
+
+    fn product_total(&self, dims: &[usize], factors: &[Factor<Both<A, B>>]) -> K {
+        let (a, b) = self.factors_apart(factors);
+        same("product_total", self.0.product_total(dims, &a), self.1.product_total(dims, &b))
+    }
+
+    fn product_round(&self, dims: &[usize], factors: &[Factor<Both<A, B>>], degree: usize) -> Vec<K> {
+        let (a, b) = self.factors_apart(factors);
+        same("product_round", self.0.product_round(dims, &a, degree), self.1.product_round(dims, &b, degree))
+    }
+
+    fn fold_rows(&self, values: &mut Both<A, B>, length: usize, x: K) {
+        self.0.fold_rows(&mut values.0, length, x);
+        self.1.fold_rows(&mut values.1, length, x);
+        self.compare("fold_rows", values);
+    }
+
+    fn add_fractions(&self, below: &Fractions<Both<A, B>>) -> Fractions<Both<A, B>> {
+        let ((pa, pb), (qa, qb)) = (self.apart(&below.p), self.apart(&below.q));
+        let a = self.0.add_fractions(&Fractions { shape: below.shape.clone(), p: pa, q: qa });
+        let b = self.1.add_fractions(&Fractions { shape: below.shape.clone(), p: pb, q: qb });
+        let shape = same("add_fractions", a.shape, b.shape);
+        Fractions { shape, p: self.made("add_fractions", a.p, b.p), q: self.made("add_fractions", a.q, b.q) }
+    }
+
+    fn split_rows(&self, values: &Both<A, B>, length: usize) -> [Both<A, B>; 2] {
+        let [a, c] = self.0.split_rows(&values.0, length);
+        let [b, d] = self.1.split_rows(&values.1, length);
+        [self.made("split_rows", a, b), self.made("split_rows", c, d)]
+    }
+
+    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Both<A, B>> {
+        let (a, b) = (self.0.eq_prefixes(shape, point), self.1.eq_prefixes(shape, point));
+        same("eq_prefixes", a.len(), b.len());
+        a.into_iter().zip(b).map(|(a, b)| self.made("eq_prefixes", a, b)).collect()
+    }
+
+    fn fraction_round(&self, shape: &[usize], children: [&Both<A, B>; 4], eq: &Both<A, B>, c: K) -> [K; 3] {
+        let a = self.0.fraction_round(shape, children.map(|child| &child.0), &eq.0, c);
+        same("fraction_round", a, self.1.fraction_round(shape, children.map(|child| &child.1), &eq.1, c))
+    }
+}

@@ -1,0 +1,291 @@
+//! Every loop on the GPU against the same loop on the CPU, on shapes where indices go wrong and on values where carries do.
+//!
+//! Without a GPU the emulator stands in; with `PROOFMILL_TEST_GPU=n` it is GPU `n`.
+
+use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
+use kernels::{Affine, Cpu, Cuda, Device, Dual, Factor, Fractions, Ints, Strided};
+use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
+use std::cell::Cell;
+use std::env;
+use std::process::Command;
+use verifier::field::{F, K};
+
+/// The device under test beside the CPU, each step compared.
+fn devices() -> Option<Dual<Cpu, Cuda>> {
+    device_under_test().map(|cuda| Dual(Cpu, cuda))
+}
+
+struct Random(Cell<u64>);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(Cell::new(seed))
+    }
+
+    fn next(&self) -> u64 {
+        self.0.set(self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        self.0.get() ^ self.0.get() >> 29
+    }
+
+    /// One in four is a word that is not reduced, or nearly so.
+    fn base(&self) -> F {
+        let edges = [0, 1, u32::MAX.into(), 1 << 32, F::ORDER_U64 - 1, F::ORDER_U64, u64::MAX];
+        let word = self.next();
+        F::from_u64(if word.is_multiple_of(4) { edges[(word >> 8) as usize % edges.len()] } else { word })
+    }
+
+    fn element(&self) -> K {
+        K::from_basis_coefficients_fn(|_| self.base())
+    }
+
+    fn bases(&self, count: usize) -> Vec<F> {
+        (0..count).map(|_| self.base()).collect()
+    }
+
+    fn elements(&self, count: usize) -> Vec<K> {
+        (0..count).map(|_| self.element()).collect()
+    }
+
+    /// Integers of this many bits, one in four the least or the largest.
+    fn integers(&self, bits: u32, count: usize) -> Ints {
+        let one = |_| match self.next() % 8 {
+            0 => i64::MIN >> (64 - bits),
+            1 => i64::MAX >> (64 - bits),
+            _ => self.next() as i64 >> (64 - bits),
+        };
+        let values: Vec<i64> = (0..count).map(one).collect();
+        match bits {
+            8 => Ints::I8(values.iter().map(|&x| x as i8).collect()),
+            16 => Ints::I16(values.iter().map(|&x| x as i16).collect()),
+            32 => Ints::I32(values.iter().map(|&x| x as i32).collect()),
+            // The graph keeps wide ones below 2^62.
+            _ => Ints::I64(values.iter().map(|&x| x >> 2).collect()),
+        }
+    }
+}
+
+#[test]
+fn codewords_trees_and_openings() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(1);
+    // One pass, two and three; widths that a tile holds and that it does not; rows of one block of the hash and of several.
+    for (log_message, log_width, log_inv_rate) in [
+        (0, 0, 0),
+        (0, 2, 3),
+        (1, 5, 1),
+        (3, 3, 2),
+        (5, 1, 0),
+        (6, 4, 4),
+        (8, 5, 1),
+        (10, 0, 1),
+        (11, 2, 1),
+        (12, 0, 2),
+    ] {
+        let rows = 1usize << (log_message + log_inv_rate);
+        let leaves: Vec<usize> = [0, 3, 2, 5, 5, 7 * rows / 8, rows - 1].iter().map(|leaf| leaf % rows).collect();
+        let message = devices.upload(random.bases(1 << (log_message + log_width)));
+        let (_, tree) = devices.commit_base(&message, log_width, log_inv_rate);
+        devices.open(&tree, &leaves);
+        devices.open(&tree, &(0..rows.min(32)).collect::<Vec<_>>());
+        if log_message < 11 {
+            let message = devices.upload_extension(random.elements(1 << (log_message + log_width)));
+            let (_, tree) = devices.commit_extension(&message, log_width, log_inv_rate);
+            devices.open(&tree, &leaves);
+        }
+    }
+}
+
+#[test]
+fn a_transform_of_three_passes() {
+    let Some(devices) = devices() else { return };
+    let message = devices.upload(Random::new(2).bases(1 << 19));
+    let (_, tree) = devices.commit_base(&message, 0, 0);
+    devices.open(&tree, &[1, 1 << 18, (1 << 19) - 1]);
+}
+
+#[test]
+fn rows_and_columns_are_bound() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(3);
+    for (variables, log_stride, first, log_width) in
+        [(0, 0, 0, 0), (1, 2, 1, 3), (5, 1, 2, 5), (9, 0, 0, 2), (11, 0, 3, 0), (3, 0, 0, 9)]
+    {
+        let rows = Strided { first, log_stride };
+        let values = devices.upload(random.bases(rows.range(1 << variables).end << log_width));
+        devices.bind_rows(&values, rows, &random.elements(variables), log_width);
+    }
+    for (width, rows) in [(1, 5), (2, 300), (8, 257), (32, 1000), (13, 77)] {
+        let values = devices.upload(random.bases(width * rows));
+        devices.bind_columns(&values, &random.elements(width));
+    }
+}
+
+#[test]
+fn weights_are_added_and_evaluated() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(4);
+    for variables in [0, 1, 4, 9, 12] {
+        let values = devices.upload_extension(random.elements(1 << variables));
+        let _ = devices.evaluate(&values, &random.elements(variables));
+    }
+    let mut out = devices.zeros(1 << 11);
+    for (variables, first, log_stride) in [(0, 7, 3), (11, 0, 0), (4, 2, 6), (9, 1, 1)] {
+        let places = Strided { first, log_stride };
+        devices.add_eq(&mut out, places, &random.elements(variables), random.element());
+        devices.add_at(&mut out, places, &devices.upload_extension(random.elements(1 << variables)));
+    }
+    // Few exponents one by one, many by a transform.
+    for (log_order, count) in [(11, 3), (14, 30), (11, 40), (20, 0)] {
+        let exponents: Vec<usize> = (0..count).map(|_| random.next() as usize % (1 << log_order)).collect();
+        devices.add_powers(&mut out, log_order, &exponents, &random.elements(count));
+    }
+}
+
+#[test]
+fn rounds_of_two_factors() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(5);
+    for variables in [1, 2, 3, 11, 13] {
+        let [mut a, mut b] = [0, 1].map(|_| devices.upload_extension(random.elements(1 << variables)));
+        let _ = devices.round(&a, &b);
+        for _ in 1..variables {
+            let _ = devices.fold_round(&mut a, &mut b, random.element());
+        }
+        devices.fold(&mut a, &mut b, random.element());
+        assert_eq!(devices.download(&a).len(), 1);
+    }
+}
+
+#[test]
+fn integers_are_lifted_contracted_and_combined() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(6);
+    for bits in [8, 16, 32, 64] {
+        for shape in [vec![1], vec![5], vec![3, 5, 7], vec![2, 1, 33], vec![9_000], vec![700, 2], vec![2, 300, 9]] {
+            let len: usize = shape.iter().product();
+            let values = random.integers(bits, len);
+            let lifted = devices.lift(&values);
+            for axis in 0..shape.len() {
+                let weights = random.elements(shape[axis]);
+                devices.contract_ints(&values, &shape, axis, &weights);
+                devices.contract(&lifted, &shape, axis, &weights);
+            }
+            let terms = [bits, 8, 64].map(|bits| (random.element(), random.integers(bits, len)));
+            let terms: Vec<(K, &Ints)> = terms.iter().map(|(factor, column)| (*factor, column)).collect();
+            let slice = |terms: &[(K, _)]| Affine { len, constant: random.element(), terms: terms.to_vec() };
+            devices.affine(&[slice(&terms), slice(&[]), slice(&terms[1..2])]);
+        }
+    }
+}
+
+#[test]
+fn sums_of_the_largest_integers_do_not_overflow() {
+    let Some(devices) = devices() else { return };
+    let len = (1 << 16) + 100;
+    let weights = vec![-K::ONE - K::from_basis_coefficients_fn(|_| F::from_u64(u32::MAX.into())); len];
+    for values in [Ints::I8(vec![i8::MAX; len]), Ints::I16(vec![i16::MAX; len]), Ints::I16(vec![i16::MIN; len])] {
+        devices.contract_ints(&values, &[len], 0, &weights);
+        devices.contract_ints(&values, &[len / 2, 2], 0, &weights[..len / 2]);
+    }
+}
+
+#[test]
+fn axes_are_reordered() {
+    let Some(devices) = devices() else { return };
+    let (random, shape) = (Random::new(7), [3, 4, 1, 5]);
+    for order in [[0, 1, 2, 3], [3, 0, 1, 2], [1, 0, 3, 2], [3, 2, 1, 0]] {
+        devices.permute(devices.upload_extension(random.elements(60)), &shape, &order);
+    }
+}
+
+#[test]
+fn products_of_tensors_that_share_axes() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(8);
+    let cases: [(&[usize], &[&[usize]]); 7] = [
+        (&[1], &[&[0]]),
+        (&[7], &[&[0], &[0]]),
+        (&[3, 1, 6, 5], &[&[0, 1, 2, 3]]),
+        (&[3, 1, 6, 5], &[&[0, 3], &[1, 2, 3]]),
+        (&[3, 2, 6, 5], &[&[0, 1], &[2], &[1, 2, 3], &[3]]),
+        (&[40, 50, 3], &[&[0, 2], &[1, 2], &[0, 1, 2], &[1], &[0]]),
+        (&[2, 1000], &[&[0, 1], &[1], &[1]]),
+    ];
+    for (dims, axes) in cases {
+        let mut dims = dims.to_vec();
+        let mut factors: Vec<_> = axes
+            .iter()
+            .map(|axes| {
+                let len = axes.iter().map(|&axis| dims[axis]).product();
+                Factor { axes: axes.to_vec(), values: devices.upload_extension(random.elements(len)) }
+            })
+            .collect();
+        let _ = devices.product_total(&dims, &factors);
+        while let Some(axis) = dims.iter().rposition(|&d| d > 1) {
+            for degree in 1..=axes.len() + 2 {
+                devices.product_round(&dims, &factors, degree);
+            }
+            for factor in factors.iter_mut().filter(|factor| factor.axes.contains(&axis)) {
+                devices.fold_rows(&mut factor.values, dims[axis], random.element());
+            }
+            dims[axis] = dims[axis].div_ceil(2);
+        }
+        assert_eq!(devices.product_round(&dims, &factors, 2), []);
+    }
+}
+
+#[test]
+fn trees_of_fractions() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(9);
+    for shape in [vec![1], vec![2], vec![5, 3], vec![1, 7, 1], vec![3, 1001]] {
+        let len = shape.iter().product();
+        let [p, q] = [0, 1].map(|_| devices.upload_extension(random.elements(len)));
+        let mut layer = Fractions { shape, p, q };
+        while let Some(length) = layer.shape.iter().rev().copied().find(|&d| d > 1) {
+            let above = devices.add_fractions(&layer);
+            let [pe, po] = devices.split_rows(&layer.p, length);
+            let [qe, qo] = devices.split_rows(&layer.q, length);
+            let variables = above.shape.iter().map(|d| d.next_power_of_two().trailing_zeros() as usize).sum();
+            let eq = devices.eq_prefixes(&above.shape, &random.elements(variables));
+            if variables > 0 {
+                let _ =
+                    devices.fraction_round(&above.shape, [&pe, &qe, &po, &qo], &eq[variables - 1], random.element());
+            }
+            layer = above;
+        }
+    }
+}
+
+/// Runs all tests of this file in a process with a checker.
+fn under(checker: &str, library: &str) {
+    let compiler = match compiler() {
+        Ok(compiler) => compiler,
+        Err(reason) => return eprintln!("skipped: {reason}"),
+    };
+    let found = Command::new(&compiler).arg(format!("-print-file-name={library}")).output().unwrap();
+    let library = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+    if !library.contains('/') {
+        return eprintln!("skipped: the C++ compiler '{compiler}' has no checker: {library}");
+    }
+    let status = Command::new(env::current_exe().unwrap())
+        .args(["--test-threads=1", "--skip", "three_passes"])
+        .env("LD_PRELOAD", library)
+        .env(CHECKER, checker)
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .env("TSAN_OPTIONS", "ignore_noninstrumented_modules=1")
+        .status();
+    assert!(status.unwrap().success(), "the {checker} checker has found something, see above");
+}
+
+#[test]
+#[ignore = "a minute: the checks of the project run it"]
+fn no_kernel_reads_or_writes_beyond_its_memory() {
+    under("address", "libasan.so");
+}
+
+#[test]
+#[ignore = "a minute: the checks of the project run it"]
+fn no_kernel_has_a_race() {
+    under("thread", "libtsan.so");
+}
