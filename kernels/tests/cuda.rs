@@ -3,7 +3,7 @@
 //! Without a GPU the emulator stands in; with `PROOFMILL_TEST_GPU=n` it is GPU `n`.
 
 use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
-use kernels::{Affine, Cpu, Cuda, Device, Dual, Factor, Fractions, Ints, Strided};
+use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, Factor, Fractions, Ints, Strided, attempt};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use std::cell::Cell;
 use std::env;
@@ -255,6 +255,16 @@ fn trees_of_fractions() {
             layer = above;
         }
     }
+}
+
+#[test]
+fn what_was_asked_for_is_named_when_memory_runs_out_and_the_device_goes_on() {
+    let Some(cuda) = device_under_test() else { return };
+    let Err(error) = attempt(|| cuda.zeros(1 << 34)) else { panic!("a device of 384 GiB") };
+    assert!(matches!(error, DeviceError::Memory { asked, .. } if asked == 24 << 34), "{error}");
+    assert!(error.to_string().contains(" is out of memory: 412316860416 bytes were asked for, "), "{error}");
+    assert_eq!(cuda.download(&cuda.zeros(3)), [K::ZERO; 3]);
+    assert!(matches!(Cuda::open(1000), Err(DeviceError::NoGpu { ordinal: 1000, .. })));
 }
 
 /// Runs all tests of this file in a process with a checker.

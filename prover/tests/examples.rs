@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::imported::proved;
-use model::{ImportOptions, import_onnx, quantise_input};
+use common::imported::{proved, proved_on};
+use kernels::cuda::emulator::device_under_test;
+use kernels::{Cpu, Ints};
+use model::{ImportOptions, Model, import_onnx, quantise_input};
 use std::fs;
 use std::path::Path;
 
@@ -18,13 +20,19 @@ fn image(name: &str) -> Vec<f32> {
     pixels.iter().map(|p| p.as_f64().expect("a number") as f32).collect()
 }
 
-/// Proves what the model says of an image; the class of the verified output.
-fn proved_class(model: &str, name: &str) -> usize {
+/// A model, and what it reads of an image.
+fn imported(model: &str, name: &str) -> (Model, Ints) {
     let pixels = image(name);
     let samples = ["digit-0-7", "digit-1-2", "digit-2-1", "digit-3-0"].map(|sample| vec![image(sample)]);
     let options = ImportOptions { samples: samples.into(), ..ImportOptions::default() };
     let model = import_onnx(&read(model), &options).expect("the example imports");
     let pixels = quantise_input(&model.graph, 0, &pixels).expect("the pixels are in range");
+    (model, pixels)
+}
+
+/// Proves what the model says of an image; the class of the verified output.
+fn proved_class(model: &str, name: &str) -> usize {
+    let (model, pixels) = imported(model, name);
     let verified = proved(&model, 4, vec![pixels]);
     assert!(verified.soundness.total_bits >= 128.0, "{}", verified.soundness);
     let logits = &verified.outputs[0];
@@ -39,4 +47,13 @@ fn the_digit_classifier_reads_a_seven() {
 #[test]
 fn the_transformer_reads_a_two() {
     assert_eq!(proved_class("transformer/transformer.onnx", "digit-1-2"), 2);
+}
+
+#[test]
+fn every_stage_gives_the_same_bytes_on_the_gpu() {
+    let Some(cuda) = device_under_test() else { return };
+    let (model, pixels) = imported("digits/digits.onnx", "digit-0-7");
+    let (key, proof) = proved_on(&Cpu, &model, 4, vec![pixels.clone()]);
+    let (same_key, same_proof) = proved_on(&cuda, &model, 4, vec![pixels]);
+    assert!(key.to_bytes() == same_key.to_bytes() && proof == same_proof);
 }

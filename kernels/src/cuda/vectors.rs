@@ -4,8 +4,8 @@ use super::gpu::Gpu;
 use super::launch::Pointer;
 use crate::{Ints, with_ints};
 use cudarc::driver::CudaSlice;
-use p3_field::BasedVectorSpace;
-use p3_field::PrimeCharacteristicRing;
+use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
+use std::sync::Arc;
 use verifier::field::{F, K};
 
 /// Words of an extension element.
@@ -14,7 +14,7 @@ pub const WORDS: usize = <K as BasedVectorSpace<F>>::DIMENSION;
 /// Base field elements: words that are congruent to them.
 #[derive(Clone, Debug)]
 pub struct Words {
-    pub(super) memory: std::sync::Arc<CudaSlice<u64>>,
+    pub(super) memory: Arc<CudaSlice<u64>>,
     pub(super) len: usize,
 }
 
@@ -49,6 +49,12 @@ pub fn words(values: &[F]) -> &[u64] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
+/// The bytes of integers, as they are.
+fn bytes<T: Copy + Into<i64>>(values: &[T]) -> &[u8] {
+    // SAFETY: integers are bytes without padding between them, and as many as this.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
 impl Gpu {
     /// Copies to the device.
     pub fn upload_elements(&self, values: &[K]) -> Elements {
@@ -74,14 +80,14 @@ impl Gpu {
 
     /// Copies to the device, in the width that they have.
     pub fn upload_integers(&self, values: &Ints) -> Integers {
-        let bytes: Vec<u8> = with_ints!(values, v => v.iter().flat_map(|x| x.to_ne_bytes()).collect());
+        let memory = with_ints!(values, v => self.upload(bytes(v)));
         let width = match values {
             Ints::I8(_) => 1,
             Ints::I16(_) => 2,
             Ints::I32(_) => 4,
             Ints::I64(_) => 8,
         };
-        Integers { memory: self.upload(&bytes), bytes: width }
+        Integers { memory, bytes: width }
     }
 
     /// Where integers lie.
