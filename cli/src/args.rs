@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use crds::{Format, Model, Subgraphs, Tokens, contract::WorkerArgs};
+use crds::{
+    Format, Model, Subgraphs, Tokens,
+    contract::{Processor, WorkerArgs},
+};
 
 use crate::{
     bench::{Primitive, Shape},
@@ -145,6 +148,9 @@ pub struct BenchArgs {
     /// How to set it up.
     #[command(flatten)]
     pub setup: SetupOptions,
+    /// What to compute on: auto, cpu, cuda, or cuda:N for GPU number N
+    #[arg(long, default_value_t = Processor::Cpu)]
+    pub device: Processor,
     /// Measure only this primitive, for example dense=64x768x3072; may be repeated [default: one of each, and the commitment by size]
     #[arg(long = "primitive", value_name = "NAME[=SIZE]", conflicts_with = "model")]
     pub primitives: Vec<Primitive>,

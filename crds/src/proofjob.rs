@@ -301,8 +301,7 @@ impl JsonSchema for SecurityBits {
 }
 
 /// What a stage computes on.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[value(rename_all = "PascalCase")]
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Device {
     /// The best device that the worker finds.
     #[default]

@@ -2,10 +2,10 @@
 
 use clap::Parser;
 use proofmill_crds::{
-    Device, Digest, Format, Output, Subgraphs,
+    Digest, Format, Output, Subgraphs,
     contract::{
-        AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, ProveArgs, RECORD_MAX_BYTES, RecordError,
-        ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
+        AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, Processor, ProveArgs, RECORD_MAX_BYTES,
+        RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
     },
 };
 use proptest::prelude::*;
@@ -50,7 +50,7 @@ proptest! {
     fn a_command_line_is_parsed_as_it_was_rendered(
         stage in stages(),
         store in "[a-z]{1,4}://[ -~]{0,20}",
-        device in prop_oneof![Just(Device::Auto), Just(Device::Cpu), Just(Device::Gpu)],
+        device in prop_oneof![Just(Processor::Auto), Just(Processor::Cpu), any::<u16>().prop_map(Processor::Cuda)],
         record in proptest::option::of("[ -~]{1,20}"),
         until_stdin_closes: bool,
     ) {

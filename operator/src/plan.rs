@@ -326,7 +326,7 @@ impl Builder<'_> {
 /// A worker's command line in a pod.
 pub(crate) fn worker_args(store: &StorePlace, device: Device, stage: StageArgs) -> WorkerArgs {
     let record = Some(build::TERMINATION_LOG.into());
-    WorkerArgs { store: store.url.clone(), device, record, until_stdin_closes: false, stage }
+    WorkerArgs { store: store.url.clone(), device: device.into(), record, until_stdin_closes: false, stage }
 }
 
 /// What a stage's pods are made of.

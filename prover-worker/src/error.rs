@@ -1,6 +1,7 @@
 //! Why a stage fails, in the contract's terms.
 
 use crds::contract::{FailureKind, Task};
+use kernels::DeviceError;
 
 use crate::store::StoreError;
 
@@ -30,6 +31,13 @@ impl StageError {
     /// An artifact of `task` has to be made again.
     pub fn lost(task: Task, error: impl ToString) -> Self {
         Self { kind: FailureKind::Retryable, message: error.to_string(), lost: Some(task) }
+    }
+}
+
+impl From<DeviceError> for StageError {
+    fn from(error: DeviceError) -> Self {
+        let kind = if error.is_passing() { FailureKind::Retryable } else { FailureKind::Deterministic };
+        Self { kind, message: error.to_string(), lost: None }
     }
 }
 

@@ -21,8 +21,9 @@ use std::{
 };
 
 use crds::contract::{FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, WorkerArgs};
+use kernels::{Cpu, DeviceError};
 
-pub use device::check_device;
+pub use device::{Opened, check_device};
 pub use error::StageError;
 pub use language::TOKEN_LINE;
 pub use stages::{Finished, run_stage, set_up};
@@ -33,7 +34,9 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     if args.until_stdin_closes {
         parent::exit_with_it();
     }
-    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args))) {
+    let opened = device::Opened::new(args.device);
+    let device = opened.as_ref().map_or_else(|_| args.device.to_string(), |device| device.name().into());
+    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args, opened))) {
         Ok(Ok(Finished { artifact, reused, summary })) => Outcome::Done { artifact, reused, summary },
         Ok(Err(StageError { kind, message, lost })) => Outcome::Failed { kind, message, lost },
         Err(_) => {
@@ -48,7 +51,7 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
             if lost.is_some() { LOST_EXIT_CODE } else { kind.exit_code() }
         }
     };
-    let usage = usage::measure(begun, device::name(args.device));
+    let usage = usage::measure(begun, &device);
     let record = ResultRecord { task: args.stage.task(), outcome, usage }.to_json();
     match &args.record {
         None => println!("{record}"),
@@ -62,7 +65,10 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     code.into()
 }
 
-fn attempt(args: &WorkerArgs) -> Result<Finished, StageError> {
-    check_device(args.device).map_err(StageError::deterministic)?;
-    run_stage(&store::Store::open(&args.store)?, &args.stage)
+fn attempt(args: &WorkerArgs, device: Result<Opened, DeviceError>) -> Result<Finished, StageError> {
+    let store = store::Store::open(&args.store)?;
+    match device? {
+        Opened::Cpu => run_stage(&Cpu, &store, &args.stage),
+        Opened::Cuda(cuda) => run_stage(cuda.as_ref(), &store, &args.stage),
+    }
 }

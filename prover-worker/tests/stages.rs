@@ -9,6 +9,7 @@ use crds::{
         SetupManifest, StageArgs, Task,
     },
 };
+use kernels::Cpu;
 use prover_worker::{Finished, StageError, run_stage, store::Store};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -61,7 +62,7 @@ impl Run {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Url::from_directory_path(directory.path()).unwrap().as_str()).unwrap();
         let made = |stage: StageArgs| {
-            let Finished { artifact, reused, .. } = run_stage(&store, &stage).unwrap();
+            let Finished { artifact, reused, .. } = run_stage(&Cpu, &store, &stage).unwrap();
             assert!(!reused);
             artifact.digest
         };
@@ -88,7 +89,7 @@ impl Run {
     }
 
     fn again(&self, stage: &StageArgs) -> Result<Finished, StageError> {
-        run_stage(&self.store, stage)
+        run_stage(&Cpu, &self.store, stage)
     }
 }
 

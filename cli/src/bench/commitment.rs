@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use kernels::Cpu;
+use kernels::Device;
 use prover::commitment::bench::{Measurement, measure};
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ const SIZES: [usize; 4] = [16, 18, 20, 22];
 const REPETITIONS: usize = 3;
 
 /// Measures commit, open and verify.
-pub fn measure_sizes(security_bits: u32) -> Result<Vec<Measurement>> {
-    let measured = SIZES.map(|size| measure(&Cpu, size, security_bits, REPETITIONS));
+pub fn measure_sizes<D: Device>(device: &D, security_bits: u32) -> Result<Vec<Measurement>> {
+    let measured = SIZES.map(|size| measure(device, size, security_bits, REPETITIONS));
     Ok(measured.into_iter().collect::<Result<_, _>>()?)
 }
 

@@ -22,7 +22,7 @@ pub fn bench(args: &BenchArgs) -> Result<ExitCode> {
         (Some(model), Some(input), _) => stages::bench(args, model, input)?,
         (_, _, Some(shape)) => shape::bench(args, shape)?,
         _ if args.in_this_process => {
-            args.primitives.iter().try_for_each(|p| primitives::measure_here(p, args.security_bits))?;
+            args.primitives.iter().try_for_each(|p| primitives::measure_here(p, args.device, args.security_bits))?;
         }
         _ => primitives::bench(args)?,
     }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use kernels::Cpu;
+use kernels::Device;
 use prover::{
     Instance,
     argument::instance::{batched_einsum, dense_einsum, lookups, windows},
@@ -71,11 +71,11 @@ impl Primitive {
         self.kind != Kind::Commit
     }
 
-    /// Makes an instance.
-    pub fn instance(&self, security_bits: u32) -> Result<Box<dyn Instance<Cpu>>> {
+    /// Makes an instance for a device.
+    pub fn instance<D: Device + 'static>(&self, device: &D, security_bits: u32) -> Result<Box<dyn Instance<D>>> {
         Ok(match (self.kind, self.size.as_slice()) {
             (Kind::Commit, &[variables]) => Box::new(Commit::new(variables)),
-            (Kind::Open | Kind::OpenTwo, variables) => Box::new(Open::new(&Cpu, variables, security_bits)?),
+            (Kind::Open | Kind::OpenTwo, variables) => Box::new(Open::new(device, variables, security_bits)?),
             (Kind::Dense, &[rows, inner, columns]) => Box::new(dense_einsum(rows, inner, columns)),
             (Kind::Attention, &[heads, tokens, width]) => Box::new(batched_einsum(heads, tokens, width, tokens)),
             (Kind::Lookup, &[count, bits]) => Box::new(lookups(count, bits as u32)),

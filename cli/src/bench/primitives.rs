@@ -7,11 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use crds::contract::Processor;
 use kernels::{
-    Cpu,
+    Cpu, Device,
     floor::{Rates, Work},
 };
-use prover_worker::usage;
+use prover_worker::{Opened, usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ const SECONDS: f64 = 0.5;
 #[serde(rename_all = "camelCase")]
 pub struct Measured {
     primitive: Primitive,
+    device: String,
     unit: String,
     items: u64,
     seconds: f64,
@@ -41,9 +43,10 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn floor(&self, rates: &Rates) -> f64 {
+    /// Processor time that it takes at least; `None` on another device, whose rates are not measured.
+    fn floor(&self, rates: &Rates) -> Option<f64> {
         let Self { multiplications, hashed_bytes, read_bytes, .. } = *self;
-        rates.floor(&Work { multiplications, hashed_bytes, read_bytes })
+        (self.device == "cpu").then(|| rates.floor(&Work { multiplications, hashed_bytes, read_bytes }))
     }
 }
 
@@ -52,8 +55,12 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let chosen = if args.primitives.is_empty() { Primitive::all() } else { args.primitives.clone() };
     let rates = Rates::measure(usage::cpu_seconds);
     let measured: Vec<Measured> =
-        chosen.into_iter().map(|p| measure_alone(p, args.security_bits)).collect::<Result<_>>()?;
-    let compared = if args.primitives.is_empty() { commitment::measure_sizes(args.security_bits)? } else { Vec::new() };
+        chosen.into_iter().map(|p| measure_alone(p, args.device, args.security_bits)).collect::<Result<_>>()?;
+    let compared = match Opened::new(args.device)? {
+        _ if !args.primitives.is_empty() => Vec::new(),
+        Opened::Cpu => commitment::measure_sizes(&Cpu, args.security_bits)?,
+        Opened::Cuda(cuda) => commitment::measure_sizes(cuda.as_ref(), args.security_bits)?,
+    };
     if args.json {
         let primitives: Vec<Value> = measured.iter().map(|m| describe(m, &rates)).collect::<Result<_>>()?;
         let commitment: Vec<Value> = compared.iter().map(commitment::describe).collect();
@@ -71,15 +78,21 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
 }
 
 /// Measures one primitive in this process, and prints it for the process that asked.
-pub fn measure_here(primitive: &Primitive, security_bits: u32) -> Result<()> {
-    println!("{}", serde_json::to_string(&measure(primitive, security_bits)?)?);
+pub fn measure_here(primitive: &Primitive, device: Processor, security_bits: u32) -> Result<()> {
+    let opened = Opened::new(device)?;
+    let measured = kernels::attempt(|| match &opened {
+        Opened::Cpu => measure(&Cpu, opened.name(), primitive, security_bits),
+        Opened::Cuda(cuda) => measure(cuda.as_ref(), opened.name(), primitive, security_bits),
+    })??;
+    println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }
 
-fn measure_alone(primitive: Primitive, security_bits: u32) -> Result<Measured> {
+fn measure_alone(primitive: Primitive, device: Processor, security_bits: u32) -> Result<Measured> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let child = Command::new(program)
-        .args(["bench", "--in-this-process", "--security-bits", &security_bits.to_string(), "--primitive"])
+        .args(["bench", "--in-this-process", "--security-bits", &security_bits.to_string()])
+        .args(["--device", &device.to_string(), "--primitive"])
         .arg(primitive.to_string())
         .stderr(Stdio::inherit())
         .output()
@@ -90,18 +103,19 @@ fn measure_alone(primitive: Primitive, security_bits: u32) -> Result<Measured> {
     serde_json::from_slice(&child.stdout).with_context(|| format!("the process for {primitive} reports no figures"))
 }
 
-fn measure(primitive: &Primitive, security_bits: u32) -> Result<Measured> {
-    let instance = primitive.instance(security_bits)?;
+fn measure<D: Device + 'static>(device: &D, name: &str, primitive: &Primitive, security_bits: u32) -> Result<Measured> {
+    let instance = primitive.instance(device, security_bits)?;
     let (unit, items) = instance.items();
     let Work { multiplications, hashed_bytes, read_bytes } = instance.floor();
     usage::restart_peak_memory();
-    let proof = instance.prove(&Cpu);
+    let proof = instance.prove(device);
     let peak_memory_bytes = usage::peak_memory_bytes().unwrap_or(0);
-    let proving = time(|| drop(instance.prove(&Cpu)));
+    let proving = time(|| drop(instance.prove(device)));
     instance.verify(&proof)?;
     let verifying = primitive.is_verified().then(|| time(|| drop(instance.verify(&proof))));
     Ok(Measured {
         primitive: primitive.clone(),
+        device: name.into(),
         unit: unit.into(),
         items,
         seconds: proving.seconds,
@@ -140,17 +154,24 @@ fn report(measured: &[Measured], rates: &Rates) -> String {
     for m in measured {
         let floor = m.floor(rates);
         text += &format!(
-            "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10.1}{:>12}{:>10}{:>10}\n",
+            "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10}{:>12}{:>10}{:>10}\n",
             m.primitive.to_string(),
             format::seconds(m.seconds),
             format::seconds(m.cpu_seconds),
             format!("{:.2e} {}/s", m.items as f64 / m.seconds, m.unit),
-            format::seconds(floor),
-            m.cpu_seconds / floor,
+            floor.map_or_else(String::new, format::seconds),
+            floor.map_or_else(String::new, |floor| format!("{:.1}", m.cpu_seconds / floor)),
             format::bytes(m.peak_memory_bytes),
             m.verify_seconds.map_or_else(String::new, format::seconds),
             format::bytes(m.bytes),
         );
+    }
+    if measured.iter().all(|m| m.floor(rates).is_none()) {
+        let device = measured.first().map_or("", |m| &m.device);
+        return text
+            + &format!(
+                "\nOn {device}. Its rates are not measured, so there is no floor; CPU and memory are the process's own.\n"
+            );
     }
     text += &format!("\n{}:\n", explain(rates));
     for m in measured {
@@ -164,7 +185,7 @@ fn describe(m: &Measured, rates: &Rates) -> Result<Value> {
     let floor = m.floor(rates);
     value["itemsPerSecond"] = json!(m.items as f64 / m.seconds);
     value["floorCpuSeconds"] = json!(floor);
-    value["ratioToFloor"] = json!(m.cpu_seconds / floor);
+    value["ratioToFloor"] = json!(floor.map(|floor| m.cpu_seconds / floor));
     value["floor"] = json!(m.primitive.floor());
     Ok(value)
 }

@@ -7,7 +7,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context, Result, bail};
 use crds::{
     Device, InputSource, Partition, ProofJobSpec, SecurityBits,
-    contract::{ProofManifest, Stage},
+    contract::{Processor, ProofManifest, Stage},
 };
 use kernels::floor::Rates;
 use prover::floor;
@@ -58,6 +58,16 @@ struct Measured {
     rates: Rates,
 }
 
+/// A job names no GPU but the first.
+fn device(processor: Processor) -> Result<Device> {
+    match processor {
+        Processor::Auto => Ok(Device::Auto),
+        Processor::Cpu => Ok(Device::Cpu),
+        Processor::Cuda(0) => Ok(Device::Gpu),
+        Processor::Cuda(_) => bail!("--device {processor}: the stages of a model are measured on cuda:0"),
+    }
+}
+
 /// Measures every stage on a model, and verification.
 pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     let directory = tempfile::tempdir().context("cannot make a directory for artifacts")?;
@@ -67,7 +77,7 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     let spec = ProofJobSpec {
         partition: Partition { subgraphs: args.setup.subgraphs },
         security_bits: SecurityBits(args.security_bits),
-        device: Device::Cpu,
+        device: device(args.device)?,
         parallelism: Some(1),
         retries: 0,
         ..ProofJobSpec::new(source, input)

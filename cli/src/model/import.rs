@@ -7,6 +7,7 @@ use crds::{
     SecurityBits,
     contract::{SetupArgs, SetupManifest, StageArgs},
 };
+use kernels::Cpu;
 use model::AccuracyReport;
 use prover_worker::{run_stage, store::Store};
 use verifier::key::ModelKey;
@@ -50,7 +51,7 @@ pub fn set_up(source: &Path, options: &SetupOptions, security_bits: u32) -> Resu
     let model = options.model(source)?;
     let stage = StageArgs::Setup(SetupArgs::new(&model, options.subgraphs, SecurityBits(security_bits)));
     let store = Store::in_memory()?;
-    let finished = run_stage(&store, &stage)?;
+    let finished = run_stage(&Cpu, &store, &stage)?;
     let manifest: SetupManifest = serde_json::from_slice(&store.get(finished.artifact.digest)?)?;
     Ok(Imported {
         key: store.get(manifest.key.digest)?,

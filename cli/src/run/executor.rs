@@ -62,7 +62,7 @@ impl Executor {
         let task = stage.task();
         let args = WorkerArgs {
             store: self.store.clone(),
-            device: self.device,
+            device: self.device.into(),
             record: None,
             until_stdin_closes: true,
             stage,

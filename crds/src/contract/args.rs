@@ -1,6 +1,6 @@
 //! A stage's command line: one type that the worker parses and that executors render.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,9 +14,9 @@ pub struct WorkerArgs {
     /// URL of the artifact store: file:, s3:, gs:, az:
     #[arg(long, value_name = "URL")]
     pub store: String,
-    /// What to compute on
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub device: Device,
+    /// What to compute on: auto, cpu, cuda, or cuda:N for GPU number N
+    #[arg(long, default_value_t = Processor::Auto)]
+    pub device: Processor,
     /// File for the result record, such as a pod's termination log; without it the record goes to standard output
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -26,6 +26,53 @@ pub struct WorkerArgs {
     /// The stage.
     #[command(subcommand)]
     pub stage: StageArgs,
+}
+
+/// What a process computes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processor {
+    /// The first GPU, or the CPU where there is none.
+    #[default]
+    Auto,
+    /// The CPU, all its cores.
+    Cpu,
+    /// The NVIDIA GPU of this number, or failure.
+    Cuda(u16),
+}
+
+impl From<Device> for Processor {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Auto => Self::Auto,
+            Device::Cpu => Self::Cpu,
+            Device::Gpu => Self::Cuda(0),
+        }
+    }
+}
+
+impl FromStr for Processor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok();
+        match (text, text.strip_prefix("cuda:").and_then(number)) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            ("cuda", _) => Ok(Self::Cuda(0)),
+            (_, Some(number)) => Ok(Self::Cuda(number)),
+            _ => Err(format!("there is no device '{text}': there are auto, cpu, cuda, and cuda:N for GPU number N")),
+        }
+    }
+}
+
+impl fmt::Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
 }
 
 /// A stage and what it works on.
@@ -155,7 +202,7 @@ impl WorkerArgs {
     pub fn to_args(&self) -> Vec<OsString> {
         let mut line = vec!["--store".into(), OsString::from(&self.store)];
         let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
-        option("device", format!("{:?}", self.device));
+        option("device", self.device.to_string());
         if let Some(record) = &self.record {
             let mut argument = OsString::from("--record=");
             argument.push(record);

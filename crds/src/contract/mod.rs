@@ -11,7 +11,7 @@ mod task;
 
 use crate::Digest;
 
-pub use args::{AggregateArgs, COMPLETION_INDEX, ExecuteArgs, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
+pub use args::{AggregateArgs, COMPLETION_INDEX, ExecuteArgs, Processor, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
 pub use exit::{FailureKind, LOST_EXIT_CODE};
 pub use manifests::{ExecutionManifest, ProofManifest, SetupManifest};
 pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Summary, Usage};

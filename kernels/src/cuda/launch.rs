@@ -132,16 +132,46 @@ kernels! {
         affine(terms: Pointer, count: u32, constant: Element, n: u64, out: Pointer);
     }
     contract, THREADS {
-        contract_rows_i8(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_rows_i16(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_rows_i32(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_rows_i64(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_rows_gl3(values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_columns_i8(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_columns_i16(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_columns_i32(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_columns_i64(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
-        contract_columns_gl3(values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element, out: Pointer);
+        contract_rows_i8(
+            values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_rows_i16(
+            values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_rows_i32(
+            values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_rows_i64(
+            values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_rows_gl3(
+            values: Pointer, rows: u64, length: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_columns_i8(
+            values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_columns_i16(
+            values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_columns_i32(
+            values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_columns_i64(
+            values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
+        contract_columns_gl3(
+            values: Pointer, n: u64, length: u64, inner: u64, weights: Pointer, span: u64, parts: u64, base: Element,
+            out: Pointer
+        );
         lift_i8(values: Pointer, n: u64, out: Pointer);
         lift_i16(values: Pointer, n: u64, out: Pointer);
         lift_i32(values: Pointer, n: u64, out: Pointer);
@@ -154,7 +184,10 @@ kernels! {
     fractions, THREADS {
         add_fractions(p: Pointer, q: Pointer, length: u64, n: u64, out_p: Pointer, out_q: Pointer);
         eq_extend(table: Pointer, x: Element, length: u64, n: u64, out: Pointer);
-        fraction_round(p_even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64, c: Element, partial: Pointer);
+        fraction_round(
+            p_even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64,
+            c: Element, partial: Pointer
+        );
     }
     hash, HASHED_ROWS {
         hash_rows(matrix: Pointer, rows: u64, width: u32, digests: Pointer);
@@ -162,11 +195,15 @@ kernels! {
     }
     product, THREADS {
         product_total(factors: Pointer, count: u32, digits: Pointer, joint: u64, partial: Pointer);
-        product_round(factors: Pointer, count: u32, digits: Pointer, outer: u64, length: u64, degree: u32, partial: Pointer);
+        product_round(
+            factors: Pointer, count: u32, digits: Pointer, outer: u64, length: u64, degree: u32, partial: Pointer
+        );
     }
     quadratic, THREADS {
         quadratic_round(a: Pointer, b: Pointer, pairs: u64, partial: Pointer);
-        quadratic_fold_round(a: Pointer, b: Pointer, pairs: u64, x: Element, out_a: Pointer, out_b: Pointer, partial: Pointer);
+        quadratic_fold_round(
+            a: Pointer, b: Pointer, pairs: u64, x: Element, out_a: Pointer, out_b: Pointer, partial: Pointer
+        );
     }
     rows, THREADS {
         fold_rows(values: Pointer, length: u64, n: u64, x: Element, out: Pointer);
@@ -179,7 +216,10 @@ kernels! {
     }
     weights, THREADS {
         eq_table(point: Pointer, variables: u32, scale: Element, out: Pointer);
-        bind_rows(values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer, log_inner: u32, log_columns: u32, partial: Pointer);
+        bind_rows(
+            values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer,
+            log_inner: u32, log_columns: u32, partial: Pointer
+        );
         bind_columns(values: Pointer, rows: u64, width: u32, weights: Pointer, out: Pointer);
         evaluate(values: Pointer, outer: Pointer, outer_len: u64, inner: Pointer, inner_len: u64, partial: Pointer);
         add_eq(out: Pointer, first: u64, log_stride: u32, outer: Pointer, inner: Pointer, log_inner: u32, n: u64);

@@ -4,7 +4,7 @@ use crds::{
     Digest,
     contract::{AggregateArgs, ArtifactRef, ProofManifest, Stage, Summary, Task},
 };
-use kernels::Cpu;
+use kernels::Device;
 use prover::AggregateError;
 
 use super::{Finished, Manifest, load::Executed, once};
@@ -14,12 +14,12 @@ use crate::{
     store::Store,
 };
 
-pub(super) fn run(store: &Store, args: &AggregateArgs) -> Result<Finished, StageError> {
+pub(super) fn run<D: Device>(device: &D, store: &Store, args: &AggregateArgs) -> Result<Finished, StageError> {
     once(store, identity(Stage::Aggregate, &[&args.execution.0]), || {
         let Executed { manifest, prepared, statement, boundary } = Executed::load(store, args.execution)?;
         let proofs = (0..manifest.subgraphs).map(|subgraph| subgraph_proof(store, args.execution, subgraph));
         let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
-        let proof = prover::aggregate(&Cpu, &prepared.key, statement, &boundary, proofs)
+        let proof = prover::aggregate(device, &prepared.key, statement, &boundary, proofs)
             .map_err(|error| blame(store, args.execution, &error))?;
         let verified = verifier::verify(&prepared.key, &proof)
             .map_err(|error| StageError::deterministic(format!("the finished proof is rejected: {error}")))?;

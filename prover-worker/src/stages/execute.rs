@@ -5,7 +5,7 @@ use crds::{
     contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
-use kernels::{Cpu, Ints};
+use kernels::{Device, Ints};
 use prover::{Values, Weights};
 use verifier::{
     generation,
@@ -23,7 +23,7 @@ use crate::{
     store::Store,
 };
 
-pub(super) fn run(store: &Store, args: &ExecuteArgs) -> Result<Finished, StageError> {
+pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> Result<Finished, StageError> {
     let file = fetch(store, &args.input)?;
     let identity = identity(Stage::Execute, &[&args.setup.0, blake3::hash(&file).as_bytes()]);
     once(store, identity, || {
@@ -45,7 +45,7 @@ pub(super) fn run(store: &Store, args: &ExecuteArgs) -> Result<Finished, StageEr
         graph.inputs.iter().zip(inputs).for_each(|(port, input)| values[port.tensor.index()] = Some(input));
         weights.into_iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight));
         model::execute(graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
-        publish(store, args, &prepared, &values, answer.as_ref())
+        publish(device, store, args, &prepared, &values, answer.as_ref())
     })
 }
 
@@ -102,7 +102,8 @@ fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
     tokens.iter().enumerate().map(token).collect()
 }
 
-fn publish(
+fn publish<D: Device>(
+    device: &D,
     store: &Store,
     args: &ExecuteArgs,
     prepared: &Prepared,
@@ -122,7 +123,7 @@ fn publish(
     if generated.as_ref() != answer.map(|answer| &answer.generated) {
         return Err(StageError::deterministic("the whole pass gives another answer than decoding did"));
     }
-    let boundary = prover::commit_boundary(&Cpu, &prepared.key, values).map_err(StageError::deterministic)?;
+    let boundary = prover::commit_boundary(device, &prepared.key, values).map_err(StageError::deterministic)?;
     let output = |port: &Port| {
         let tensor = graph.tensor(port.tensor);
         Ok(match answer {

@@ -10,6 +10,7 @@ use crds::{
     Digest, Subgraphs,
     contract::{ArtifactRef, StageArgs, Summary},
 };
+use kernels::{Cpu, Device};
 use model::Model;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -29,20 +30,21 @@ pub struct Finished {
     pub summary: Summary,
 }
 
-/// Runs a stage, unless its artifact exists.
+/// Runs a stage on a device, unless its artifact exists.
 ///
 /// # Errors
 /// See [`StageError`].
-pub fn run_stage(store: &Store, stage: &StageArgs) -> Result<Finished, StageError> {
-    match stage {
-        StageArgs::Setup(args) => setup::run(store, args),
-        StageArgs::Execute(args) => execute::run(store, args),
-        StageArgs::Prove(args) => prove::run(store, args),
-        StageArgs::Aggregate(args) => aggregate::run(store, args),
-    }
+pub fn run_stage<D: Device>(device: &D, store: &Store, stage: &StageArgs) -> Result<Finished, StageError> {
+    let run = || match stage {
+        StageArgs::Setup(args) => setup::run(device, store, args),
+        StageArgs::Execute(args) => execute::run(device, store, args),
+        StageArgs::Prove(args) => prove::run(device, store, args),
+        StageArgs::Aggregate(args) => aggregate::run(device, store, args),
+    };
+    kernels::attempt(run).map_err(StageError::from)?
 }
 
-/// Sets up a model that is in memory and has no tokenizer, and stores what setup makes.
+/// Sets up on the CPU a model that is in memory and has no tokenizer, and stores what setup makes.
 ///
 /// # Errors
 /// See [`StageError`].
@@ -52,7 +54,7 @@ pub fn set_up(
     subgraphs: Subgraphs,
     security_bits: u32,
 ) -> Result<ArtifactRef, StageError> {
-    let made = setup::make(store, model, None, subgraphs, setup::security(security_bits)?)?;
+    let made = setup::make(&Cpu, store, model, None, subgraphs, setup::security(security_bits)?)?;
     Ok(store.put(Artifact::to_bytes(&made))?)
 }
 

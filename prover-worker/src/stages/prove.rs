@@ -1,12 +1,12 @@
 //! Prove: one subgraph's weights and boundary tensors in, its proof out.
 
 use crds::contract::ProveArgs;
-use kernels::{Cpu, Ints};
+use kernels::{Device, Ints};
 
 use super::{Finished, SubgraphProof, load::Executed, once};
 use crate::{StageError, identity::of_subgraph, store::Store};
 
-pub(super) fn run(store: &Store, args: &ProveArgs) -> Result<Finished, StageError> {
+pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Result<Finished, StageError> {
     let subgraph = args.resolve().map_err(StageError::deterministic)?;
     once(store, of_subgraph(args.execution, subgraph), || {
         let Executed { prepared, statement, boundary, .. } = Executed::load(store, args.execution)?;
@@ -24,7 +24,7 @@ pub(super) fn run(store: &Store, args: &ProveArgs) -> Result<Finished, StageErro
         let nodes = plan.subgraphs[subgraph as usize].nodes.iter().copied();
         model::execute(graph, nodes, &mut values).map_err(StageError::deterministic)?;
         let digest = statement.digest(&prepared.key);
-        prover::prove(&Cpu, &prepared.key, digest, boundary.root, subgraph, &values)
+        prover::prove(device, &prepared.key, digest, boundary.root, subgraph, &values)
             .map(SubgraphProof)
             .map_err(StageError::deterministic)
     })

@@ -5,7 +5,7 @@ use crds::{
     contract::{SetupArgs, SetupManifest, Stage, Summary},
 };
 use formats::Tokenizer;
-use kernels::Cpu;
+use kernels::Device;
 use model::{ImportOptions, Model};
 use verifier::{
     graph::Interface,
@@ -22,7 +22,7 @@ use crate::{
     store::Store,
 };
 
-pub(super) fn run(store: &Store, args: &SetupArgs) -> Result<Finished, StageError> {
+pub(super) fn run<D: Device>(device: &D, store: &Store, args: &SetupArgs) -> Result<Finished, StageError> {
     let files = match args.format {
         Format::Onnx | Format::Gguf => language::fetch_file(store, &args.source)?,
         Format::HuggingFace => language::fetch_folder(&args.source)?,
@@ -54,7 +54,7 @@ pub(super) fn run(store: &Store, args: &SetupArgs) -> Result<Finished, StageErro
             Format::Onnx => (import_onnx(args, &files, &samples)?, None),
             Format::HuggingFace | Format::Gguf => language::import(args, files, &samples)?,
         };
-        make(store, model, tokenizer, args.subgraphs, security)
+        make(device, store, model, tokenizer, args.subgraphs, security)
     })
 }
 
@@ -64,7 +64,8 @@ fn import_onnx(args: &SetupArgs, files: &Files, samples: &[Vec<u8>]) -> Result<M
     model::import_onnx(file, &options).map_err(|error| StageError::deterministic(format!("{}: {error}", args.source)))
 }
 
-pub(super) fn make(
+pub(super) fn make<D: Device>(
+    device: &D,
     store: &Store,
     mut model: Model,
     tokenizer: Option<Tokenizer>,
@@ -83,7 +84,7 @@ pub(super) fn make(
     let partition = model::partition(&model, subgraphs)
         .map_err(|error| StageError::deterministic(format!("spec.partition.subgraphs: {error}")))?;
     let Model { graph, weights, report } = model;
-    let key = prover::setup(&Cpu, graph, &weights, partition, security).map_err(StageError::deterministic)?;
+    let key = prover::setup(device, graph, &weights, partition, security).map_err(StageError::deterministic)?;
     let report = serde_json::to_vec_pretty(&report).map_err(StageError::deterministic)?;
     Ok(SetupManifest {
         key: store.put(key.to_bytes())?,
