@@ -10,16 +10,6 @@ KERNEL(fold_rows, THREADS, (const gl3* values, u64 length, u64 n, gl3 x, gl3* ou
     }
 }
 
-// The even and the odd elements of every row.
-KERNEL(split_rows, THREADS, (const gl3* values, u64 length, u64 n, gl3* even, gl3* odd)) {
-    u64 half = (length + 1) / 2;
-    FOR_EACH(i, n) {
-        u64 row = divide(i, half), place = row * length + 2 * (i - row * half);
-        even[i] = values[place];
-        odd[i] = place + 1 < (row + 1) * length ? values[place + 1] : gl3_of(0);
-    }
-}
-
 // out[i] = the `width` words of row indices[i].
 KERNEL(gather, THREADS, (const u64* matrix, u32 width, const u64* indices, u64 n, u64* out)) {
     FOR_EACH(i, n * width) {

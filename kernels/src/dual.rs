@@ -46,6 +46,12 @@ impl<A: Device, B: Device> Dual<A, B> {
         (self.0.upload_extension(self.0.download(a)), self.1.upload_extension(self.1.download(b)))
     }
 
+    fn fractions_apart(&self, below: &Fractions<Both<A, B>>) -> (Fractions<A::Extension>, Fractions<B::Extension>) {
+        let shape = || below.shape.clone();
+        let ((p, p_too), (q, q_too)) = (self.apart(&below.p), self.apart(&below.q));
+        (Fractions { shape: shape(), p, q }, Fractions { shape: shape(), p: p_too, q: q_too })
+    }
+
     fn factors_apart(&self, factors: &[Factor<Both<A, B>>]) -> BothFactors<A, B> {
         let apart = |factor: &Factor<Both<A, B>>| {
             let (a, b) = self.apart(&factor.values);
@@ -182,17 +188,16 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
     }
 
     fn add_fractions(&self, below: &Fractions<Both<A, B>>) -> Fractions<Both<A, B>> {
-        let ((pa, pb), (qa, qb)) = (self.apart(&below.p), self.apart(&below.q));
-        let a = self.0.add_fractions(&Fractions { shape: below.shape.clone(), p: pa, q: qa });
-        let b = self.1.add_fractions(&Fractions { shape: below.shape.clone(), p: pb, q: qb });
+        let (a, b) = self.fractions_apart(below);
+        let (a, b) = (self.0.add_fractions(&a), self.1.add_fractions(&b));
         let shape = same("add_fractions", a.shape, b.shape);
         Fractions { shape, p: self.made("add_fractions", a.p, b.p), q: self.made("add_fractions", a.q, b.q) }
     }
 
-    fn split_rows(&self, values: &Both<A, B>, length: usize) -> [Both<A, B>; 2] {
-        let [a, c] = self.0.split_rows(&values.0, length);
-        let [b, d] = self.1.split_rows(&values.1, length);
-        [self.made("split_rows", a, b), self.made("split_rows", c, d)]
+    fn split_fractions(&self, below: &Fractions<Both<A, B>>, c: K) -> [Both<A, B>; 4] {
+        let (a, b) = self.fractions_apart(below);
+        let mut second = self.1.split_fractions(&b, c).into_iter();
+        self.0.split_fractions(&a, c).map(|a| self.made("split_fractions", a, second.next().expect("four as well")))
     }
 
     fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Both<A, B>> {
@@ -201,7 +206,7 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         a.into_iter().zip(b).map(|(a, b)| self.made("eq_prefixes", a, b)).collect()
     }
 
-    fn fraction_round(&self, shape: &[usize], children: [&Both<A, B>; 4], eq: &Both<A, B>, c: K) -> [K; 3] {
+    fn fraction_round(&self, shape: &[usize], children: [&Both<A, B>; 4], eq: &Both<A, B>, c: K) -> [K; 2] {
         let a = self.0.fraction_round(shape, children.map(|child| &child.0), &eq.0, c);
         same("fraction_round", a, self.1.fraction_round(shape, children.map(|child| &child.1), &eq.1, c))
     }

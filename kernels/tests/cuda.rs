@@ -242,15 +242,14 @@ fn trees_of_fractions() {
         let len = shape.iter().product();
         let [p, q] = [0, 1].map(|_| devices.upload_extension(random.elements(len)));
         let mut layer = Fractions { shape, p, q };
-        while let Some(length) = layer.shape.iter().rev().copied().find(|&d| d > 1) {
+        while layer.shape.iter().any(|&d| d > 1) {
             let above = devices.add_fractions(&layer);
-            let [pe, po] = devices.split_rows(&layer.p, length);
-            let [qe, qo] = devices.split_rows(&layer.q, length);
+            let c = random.element();
+            let children = devices.split_fractions(&layer, c);
             let variables = above.shape.iter().map(|d| d.next_power_of_two().trailing_zeros() as usize).sum();
             let eq = devices.eq_prefixes(&above.shape, &random.elements(variables));
             if variables > 0 {
-                let _ =
-                    devices.fraction_round(&above.shape, [&pe, &qe, &po, &qo], &eq[variables - 1], random.element());
+                let _ = devices.fraction_round(&above.shape, children.each_ref(), &eq[variables - 1], c);
             }
             layer = above;
         }

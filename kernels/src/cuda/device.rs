@@ -2,7 +2,7 @@
 
 use super::contract::{affine, contract, contract_ints, lift, permute};
 use super::encode::{Tables, commit, open};
-use super::fractions::{add_fractions, eq_prefixes, fold_rows, fraction_round, split_rows};
+use super::fractions::{add_fractions, eq_prefixes, fold_rows, fraction_round, split_fractions};
 use super::gpu::Gpu;
 use super::product::{product_round, product_total};
 use super::vectors::{Elements, Tree, WORDS, Words, words};
@@ -165,15 +165,15 @@ impl Device for Cuda {
         add_fractions(&self.gpu, below)
     }
 
-    fn split_rows(&self, values: &Elements, length: usize) -> [Elements; 2] {
-        split_rows(&self.gpu, values, length)
+    fn split_fractions(&self, below: &Fractions<Elements>, c: K) -> [Elements; 4] {
+        split_fractions(&self.gpu, below, c)
     }
 
     fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Elements> {
         eq_prefixes(&self.gpu, shape, point)
     }
 
-    fn fraction_round(&self, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 3] {
+    fn fraction_round(&self, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 2] {
         fraction_round(&self.gpu, shape, children, eq, c)
     }
 }

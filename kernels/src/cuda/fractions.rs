@@ -17,12 +17,15 @@ pub fn add_fractions(gpu: &Gpu, below: &Fractions<Elements>) -> Fractions<Elemen
     Fractions { shape, p, q }
 }
 
-/// See `Device::split_rows`.
-pub fn split_rows(gpu: &Gpu, values: &Elements, length: usize) -> [Elements; 2] {
-    let len = values.len / length * length.div_ceil(2);
-    let [even, odd] = [gpu.elements(len), gpu.elements(len)];
-    gpu.split_rows(gpu.grid(len), gpu.at(values), length as u64, len as u64, gpu.at(&even), gpu.at(&odd));
-    [even, odd]
+/// See `Device::split_fractions`.
+pub fn split_fractions(gpu: &Gpu, below: &Fractions<Elements>, c: K) -> [Elements; 4] {
+    let length = row_length(&below.shape);
+    let len = below.p.len / length * length.div_ceil(2);
+    let children = [0; 4].map(|_| gpu.elements(len));
+    let [even, q_even, p_odd, q_odd] = children.each_ref().map(|child| gpu.at(child));
+    let (p, q) = (gpu.at(&below.p), gpu.at(&below.q));
+    gpu.split_fractions(gpu.grid(len), p, q, length as u64, len as u64, c.into(), even, q_even, p_odd, q_odd);
+    children
 }
 
 /// See `Device::fold_rows`.
@@ -53,11 +56,22 @@ pub fn eq_prefixes(gpu: &Gpu, shape: &[usize], point: &[K]) -> Vec<Elements> {
 }
 
 /// See `Device::fraction_round`.
-pub fn fraction_round(gpu: &Gpu, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 3] {
-    let [pe, qe, po, qo] = children.map(|child| gpu.at(child));
+pub fn fraction_round(gpu: &Gpu, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 2] {
+    let [even, q_even, p_odd, q_odd] = children.map(|child| gpu.at(child));
     let grid = gpu.grid(eq.len);
-    let partial = gpu.elements(grid.blocks as usize * 3);
+    let partial = gpu.elements(grid.blocks as usize * 2);
     let at = gpu.at(&partial);
-    gpu.fraction_round(grid, pe, qe, po, qo, gpu.at(eq), row_length(shape) as u64, eq.len as u64, c.into(), at);
+    gpu.fraction_round(
+        grid,
+        even,
+        q_even,
+        p_odd,
+        q_odd,
+        gpu.at(eq),
+        row_length(shape) as u64,
+        eq.len as u64,
+        c.into(),
+        at,
+    );
     gpu.total(&partial, grid.blocks)
 }

@@ -184,9 +184,13 @@ kernels! {
     fractions, THREADS {
         add_fractions(p: Pointer, q: Pointer, length: u64, n: u64, out_p: Pointer, out_q: Pointer);
         eq_extend(table: Pointer, x: Element, length: u64, n: u64, out: Pointer);
+        split_fractions(
+            p: Pointer, q: Pointer, length: u64, n: u64, c: Element, even: Pointer, q_even: Pointer, p_odd: Pointer,
+            q_odd: Pointer
+        );
         fraction_round(
-            p_even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64,
-            c: Element, partial: Pointer
+            even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64, c: Element,
+            partial: Pointer
         );
     }
     hash, HASHED_ROWS {
@@ -207,7 +211,6 @@ kernels! {
     }
     rows, THREADS {
         fold_rows(values: Pointer, length: u64, n: u64, x: Element, out: Pointer);
-        split_rows(values: Pointer, length: u64, n: u64, even: Pointer, odd: Pointer);
         gather(matrix: Pointer, width: u32, indices: Pointer, n: u64, out: Pointer);
     }
     sums, THREADS {
