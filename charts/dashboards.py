@@ -148,6 +148,18 @@ def job() -> dict:
             (f"60 * sum by (result, reason) ({attempts})", "{{result}} {{reason}}"),
         ),
         panel("Size of a proof", "Bytes of finished proofs.", "bytes", *quantiles("proofjob_proof_bytes")),
+        panel(
+            "Starting pods",
+            "From the making of a pod to the start of its container: scheduling, images, volumes.",
+            "s",
+            *quantiles("proofjob_pod_start_seconds", "stage", "{{stage}}"),
+        ),
+        panel(
+            "Store",
+            "Bytes per second that workers read from the artifact store and write to it, as they report them.",
+            "Bps",
+            ("sum by (stage, op) (rate(proofjob_artifact_bytes_total[$__rate_interval]))", "{{stage}} {{op}}"),
+        ),
     ]
     return board("job", "Job", "Where a job's time goes, stage by stage.", panels, namespaces=False)
 
@@ -174,7 +186,20 @@ def operator() -> dict:
             (f"sum by (error) (rate({prefix}_reconcile_errors_total[$__rate_interval])) or vector(0)", "{{error}}"),
         ),
         panel("Reconcile", "Duration of a reconcile.", "s", *quantiles(f"{prefix}_reconcile_duration_seconds")),
-        panel("In flight", "Reconciles under way.", "short", (f"sum({prefix}_reconcile_inflight)", "in flight")),
+        panel(
+            "Event to status",
+            "From what happens to an object, to the status that tells of it.",
+            "s",
+            *quantiles(f"{prefix}_event_to_status_seconds"),
+        ),
+        panel("Queue", "From an event to the reconcile that it asks for.", "s", *quantiles(f"{prefix}_reconcile_queue_seconds")),
+        panel(
+            "In flight",
+            "Reconciles under way, and objects that wait for one.",
+            "short",
+            (f"sum({prefix}_reconcile_inflight)", "in flight"),
+            (f"sum({prefix}_reconcile_queue_depth)", "waiting"),
+        ),
         panel(
             "API requests",
             "Per second, by verb and resource.",

@@ -7,6 +7,7 @@ mod definition;
 mod digest;
 mod indexes;
 pub mod manifest;
+mod memory;
 mod pod;
 mod proofjob;
 mod proofmodel;
@@ -19,6 +20,7 @@ mod visibility;
 pub use definition::{definitions, yaml};
 pub use digest::{Digest, DigestError};
 pub use indexes::{Indexes, IndexesError};
+pub use memory::{MEMORY_NEEDS_MAX, MemoryNeed, memory_need, memory_needs};
 pub use pod::{PodOverrides, StageOverrides};
 pub use proofjob::{
     Device, Format, InputSource, MANAGER, Model, Partition, ProofJob, ProofJobSpec, SecurityBits, Tokens,

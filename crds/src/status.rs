@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, contract::Stage};
+use crate::{Digest, MemoryNeed, contract::Stage};
 
 /// Types of condition. All are set from the first status on.
 pub mod condition {
@@ -207,6 +207,10 @@ pub struct ModelIdentity {
     /// Where a language model's tokenizer is: with it `proofmill verify` shows what the tokens say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer_uri: Option<String>,
+    /// How much memory proving is expected to take, as setup estimates it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub memory: Vec<MemoryNeed>,
 }
 
 /// Counts of subgraphs.

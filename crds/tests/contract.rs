@@ -2,11 +2,12 @@
 
 use clap::Parser;
 use proofmill_crds::{
-    Digest, Format, Output, Subgraphs,
+    Device, Digest, Format, MemoryNeed, Output, Subgraphs,
     contract::{
         AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, Processor, ProveArgs, RECORD_MAX_BYTES,
         RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
     },
+    memory_need, memory_needs,
 };
 use proptest::prelude::*;
 
@@ -62,7 +63,7 @@ proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written(task in tasks(), digest in digests(), bytes: u64, reused: bool, ms in 0u32..1_000_000_000) {
         let seconds = f64::from(ms) / 1e3;
-        let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into() };
+        let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into(), ..Usage::default() };
         let record = ResultRecord { task, outcome: Outcome::Done { artifact: ArtifactRef { digest, bytes }, reused, summary: Summary::Subgraph {} }, usage };
         prop_assert_eq!(ResultRecord::from_json(record.to_json().as_bytes()).unwrap(), record);
     }
@@ -86,7 +87,7 @@ fn loose_records_are_refused() {
             reused: false,
             summary: Summary::Subgraph {},
         },
-        usage: Usage { seconds: 1.0, cpu_seconds: 1.0, peak_memory_bytes: 1, device: "cpu".into() },
+        usage: Usage { seconds: 1.0, cpu_seconds: 1.0, peak_memory_bytes: 1, device: "cpu".into(), ..Usage::default() },
     }
     .to_json();
     assert!(ResultRecord::from_json(json.as_bytes()).is_ok());
@@ -158,7 +159,8 @@ fn outputs_are_cut_until_a_record_fits() {
 fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
     let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
     let parsed = |subgraphs| {
-        let summary = Summary::Model { subgraphs, commitment: Digest([1; 32]), key: artifact, tokenizer: None };
+        let summary =
+            Summary::Model { subgraphs, commitment: Digest([1; 32]), key: artifact, tokenizer: None, memory: vec![] };
         let outcome = Outcome::Done { artifact, reused: false, summary };
         ResultRecord::from_json(
             ResultRecord { task: Task::Setup {}, outcome, usage: Usage::default() }.to_json().as_bytes(),
@@ -167,6 +169,32 @@ fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
     assert!(parsed(1024).is_ok());
     for subgraphs in [0, 1025] {
         assert!(matches!(parsed(subgraphs), Err(RecordError::OutOfRange("summary.model.subgraphs"))));
+    }
+}
+
+#[test]
+fn the_memory_of_many_subgraphs_fits_and_lists_that_are_none_are_refused() {
+    let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: u64::MAX };
+    let record = |memory: Vec<MemoryNeed>| {
+        let summary = Summary::Model { subgraphs: 1024, commitment: Digest([1; 32]), key: artifact, memory };
+        let usage = Usage { device: "gpu".repeat(50), ..Usage::default() };
+        let outcome = Outcome::Done { artifact, reused: false, summary };
+        ResultRecord { task: Task::Setup {}, outcome, usage }.to_json()
+    };
+    // No two neighbours are of one size: nothing is shorter in intervals.
+    let needs = memory_needs(&(0..1024).map(|i| 1 << (20 + i * 7 % 16)).collect::<Vec<u64>>());
+    let json = record(needs);
+    assert!(json.len() <= RECORD_MAX_BYTES, "{}", json.len());
+    let Outcome::Done { summary: Summary::Model { memory, .. }, .. } =
+        ResultRecord::from_json(json.as_bytes()).unwrap().outcome
+    else {
+        panic!("{json}")
+    };
+    assert!((0..1024).all(|i| memory_need(&memory, i).unwrap() >= 1 << (20 + i * 7 % 16)));
+    let lie = MemoryNeed { mebibytes: 1, subgraphs: "0-4294967295".into() };
+    for lies in [vec![lie], vec![MemoryNeed { mebibytes: 1, subgraphs: "0".into() }; 17]] {
+        let refused = ResultRecord::from_json(record(lies).as_bytes());
+        assert!(matches!(refused, Err(RecordError::OutOfRange("summary.model.memory"))));
     }
 }
 

@@ -24,6 +24,10 @@ pub struct Attempt {
     pub disrupted: bool,
     /// What it said.
     pub record: Result<ResultRecord, String>,
+    /// When the pod was made.
+    pub created: Option<Timestamp>,
+    /// When its container was started.
+    pub started: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
 }
@@ -54,6 +58,8 @@ impl Attempt {
             out_of_memory: ended.reason.as_deref() == Some("OOMKilled"),
             disrupted,
             record,
+            created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            started: ended.started_at.as_ref().map(|time| time.0),
             finished: ended.finished_at.as_ref().map(|time| time.0),
         })
     }

@@ -22,6 +22,8 @@ pub struct Child {
     pub completed: Indexes,
     /// Those that failed for good.
     pub failed: Indexes,
+    /// Most pods that it has at one time.
+    pub parallelism: u32,
     /// How it stands.
     pub state: State,
     /// Its pods are not started, or were stopped.
@@ -75,6 +77,7 @@ impl Child {
             class: number(names::CLASS)?,
             completed: at(&status.completed_indexes),
             failed: at(&status.failed_indexes),
+            parallelism: job.spec.as_ref().and_then(|spec| spec.parallelism).map_or(1, |pods| pods.max(0) as u32),
             state: state(job),
             suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
             deleting: job.metadata.deletion_timestamp.is_some(),

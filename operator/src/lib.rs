@@ -11,14 +11,16 @@ pub mod client;
 pub mod controller;
 pub mod events;
 pub mod http;
+pub mod lease;
 pub mod metrics;
 pub mod names;
 pub mod observe;
 pub mod owner;
+pub mod parallelism;
 pub mod place;
 pub mod plan;
 pub mod plan_model;
 mod run;
 pub mod settings;
 
-pub use run::run;
+pub use run::{Replica, run};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crds::{
     ProofJobStatus, condition,
-    contract::{FailureKind, Outcome, Stage, Task},
+    contract::{FailureKind, Outcome, Stage, Task, Traffic},
     reason,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
@@ -20,6 +20,8 @@ use crate::{attempt::Attempt, child::Child, controller::Scope, observe::Attempts
 const JOB_SECONDS: [f64; 14] = [1., 2., 5., 10., 20., 30., 60., 120., 300., 600., 1200., 1800., 3600., 14400.];
 /// Seconds of an API call or a reconcile.
 const CALL_SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.];
+/// Seconds of a wait in the operator: the SLO's second is one of them.
+const WAIT_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10.];
 /// Bytes of a proof: 16 KiB to 64 MiB.
 const PROOF_BYTES: [f64; 7] = [16384., 65536., 262_144., 1_048_576., 4_194_304., 16_777_216., 67_108_864.];
 
@@ -38,12 +40,19 @@ pub struct Metrics {
     aggregate_seconds: Histogram,
     proof_bytes: Histogram,
     peak_memory: HistogramVec,
+    pod_start: HistogramVec,
+    artifact_operations: IntCounterVec,
+    artifact_bytes: IntCounterVec,
+    artifact_seconds: CounterVec,
     verifications: IntCounterVec,
     gpu_seconds: CounterVec,
     reconciles: IntCounterVec,
     reconcile_errors: IntCounterVec,
     reconcile_duration: HistogramVec,
     inflight: IntGaugeVec,
+    queue_depth: IntGaugeVec,
+    queue_seconds: HistogramVec,
+    event_to_status: HistogramVec,
     requests: IntCounterVec,
     request_duration: HistogramVec,
     watch_events: IntCounterVec,
@@ -101,6 +110,27 @@ impl Metrics {
                 &["stage"],
                 &[16e6, 64e6, 256e6, 1e9, 4e9, 16e9, 64e9, 256e9],
             )?,
+            pod_start: make.histograms(
+                "pod_start_seconds",
+                "From a pod's making to the start of its container",
+                &["stage"],
+                &JOB_SECONDS,
+            )?,
+            artifact_operations: make.counters(
+                "artifact_operations_total",
+                "Requests of workers to the artifact store",
+                &["stage", "op", "result"],
+            )?,
+            artifact_bytes: make.counters(
+                "artifact_bytes_total",
+                "Bytes that workers have read from the artifact store and written to it",
+                &["stage", "op"],
+            )?,
+            artifact_seconds: make.float_counters(
+                "artifact_seconds_total",
+                "Time of workers in requests to the artifact store",
+                &["stage", "op"],
+            )?,
             verifications: make.counters("verifications_total", "Proofs that were checked", &["result", "where"])?,
             gpu_seconds: make.float_counters("gpu_seconds_total", "Time of workers on a GPU", &["class", "outcome"])?,
             reconciles: make.counters("operator_reconciles_total", "Reconciles", &["controller", "result"])?,
@@ -116,6 +146,23 @@ impl Metrics {
                 &CALL_SECONDS,
             )?,
             inflight: make.gauges("operator_reconcile_inflight", "Reconciles under way", &["controller"])?,
+            queue_depth: make.gauges(
+                "operator_reconcile_queue_depth",
+                "Objects with events that no reconcile has begun for",
+                &["controller"],
+            )?,
+            queue_seconds: make.histograms(
+                "operator_reconcile_queue_seconds",
+                "From an object's event to the reconcile that it asks for",
+                &["controller"],
+                &WAIT_SECONDS,
+            )?,
+            event_to_status: make.histograms(
+                "operator_event_to_status_seconds",
+                "From an object's event to the status that tells of it",
+                &["controller"],
+                &WAIT_SECONDS,
+            )?,
             requests: make.counters(
                 "operator_apiserver_requests_total",
                 "Requests to the API server",
@@ -255,6 +302,9 @@ impl Metrics {
             _ if attempt.is_loss() => ("failed", "lost"),
             _ => ("failed", "exit"),
         };
+        if let (Some(created), Some(started)) = (attempt.created, attempt.started) {
+            self.pod_start.with_label_values(&[&stage_label]).observe(seconds(created, started));
+        }
         if stage == Stage::Prove {
             self.attempts.with_label_values(&[class, result, why]).inc();
         }
@@ -266,6 +316,14 @@ impl Metrics {
         }
         let usage = &record.usage;
         self.peak_memory.with_label_values(&[&stage_label]).observe(usage.peak_memory_bytes as f64);
+        for (op, traffic) in [("read", &usage.read), ("write", &usage.written)] {
+            let Traffic { operations, failures, bytes, seconds } = *traffic;
+            for (result, count) in [("ok", operations.saturating_sub(failures)), ("error", failures)] {
+                self.artifact_operations.with_label_values(&[&stage_label, op, result]).inc_by(count.into());
+            }
+            self.artifact_bytes.with_label_values(&[&stage_label, op]).inc_by(bytes);
+            self.artifact_seconds.with_label_values(&[&stage_label, op]).inc_by(seconds);
+        }
         // A GPU's name is the worker's to say: it is no label.
         let device = if usage.device == "cpu" { "cpu" } else { "gpu" };
         if device == "gpu" {
@@ -291,6 +349,21 @@ impl Metrics {
         let result = if well { "ok" } else { "error" };
         self.reconciles.with_label_values(&[controller, result]).inc();
         self.reconcile_duration.with_label_values(&[controller]).observe(time.as_secs_f64());
+    }
+
+    /// So many more objects wait for a reconcile.
+    pub fn queued(&self, controller: &str, more: i64) {
+        self.queue_depth.with_label_values(&[controller]).add(more);
+    }
+
+    /// An event has waited so long for its reconcile.
+    pub fn waited(&self, controller: &str, time: Duration) {
+        self.queue_seconds.with_label_values(&[controller]).observe(time.as_secs_f64());
+    }
+
+    /// An event has waited so long for a status that tells of it.
+    pub fn told(&self, controller: &str, time: Duration) {
+        self.event_to_status.with_label_values(&[controller]).observe(time.as_secs_f64());
     }
 
     /// A reconcile has failed.

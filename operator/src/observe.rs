@@ -264,13 +264,14 @@ impl Fold<'_> {
         let record = attempt.record.as_ref().ok()?;
         let Outcome::Done { artifact, summary, .. } = &record.outcome else { return None };
         let product = match (self.child.stage, record.task, summary) {
-            (Stage::Setup, Task::Setup {}, Summary::Model { subgraphs, commitment, key, tokenizer }) => {
+            (Stage::Setup, Task::Setup {}, Summary::Model { subgraphs, commitment, key, tokenizer, memory }) => {
                 let identity = ModelIdentity {
                     commitment: *commitment,
                     key_uri: artifact_url(self.store, key.digest),
                     key_digest: key.digest,
                     key_bytes: key.bytes,
                     tokenizer_uri: tokenizer.map(|tokenizer| artifact_url(self.store, tokenizer.digest)),
+                    memory: memory.clone(),
                 };
                 Product::Model { subgraphs: *subgraphs, identity }
             }
@@ -323,6 +324,7 @@ mod tests {
             subgraphs: "0-3".parse().unwrap(),
             completed: completed.parse().unwrap(),
             failed: Indexes::default(),
+            parallelism: 4,
             state: State::Running,
             suspended: false,
             deleting: false,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{
     Device, PodOverrides, ProofJob, ProofJobSpec, ProofJobStatus, ProofModel, condition,
     contract::{AggregateArgs, ExecuteArgs, FailureKind, ProveArgs, SetupArgs, Stage, StageArgs, Task, WorkerArgs},
-    phase,
+    memory_need, phase,
 };
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::ConfigMap},
@@ -16,11 +16,12 @@ use k8s_openapi::{
 use lifecycle::{Decision, Effect, Observed, Product, TaskFailure, decide};
 
 use crate::{
-    build::{self, ChildSpec, PodPlan, ladder},
+    build::{self, ChildSpec, PodPlan, ladder, rung},
     child::{Child, State},
     names,
     observe::{Attempts, Facts, observe},
     owner::Owner,
+    parallelism,
     place::{self, StorePlace},
     settings::WorkerSettings,
 };
@@ -55,6 +56,13 @@ pub enum Action {
         name: String,
         /// Whether to stop them.
         suspend: bool,
+    },
+    /// Let a child have more or fewer pods at one time.
+    Parallelise {
+        /// The child.
+        name: String,
+        /// How many.
+        pods: u32,
     },
     /// Delete a child that still runs.
     Delete {
@@ -248,15 +256,32 @@ impl Builder<'_> {
             match self.suspended(task) {
                 Some(child) => _ = resumed.insert(child.name.clone()),
                 None => {
-                    let class = self.facts.classes.get(&task).copied().unwrap_or(0);
+                    let class = self.facts.classes.get(&task).copied().unwrap_or_else(|| self.first_class(task));
                     fresh.entry((task.stage(), class)).or_default().push(task);
                 }
             }
         }
         actions.extend(resumed.into_iter().map(|name| Action::Suspend { name, suspend: false }));
+        // A queue has admitted a child with the pods that it has, and may have changed their number.
+        let mut proving = match self.spec.queue_name {
+            None => parallelism::proving(self.world.children),
+            Some(_) => vec![],
+        };
+        proving.retain(|child| !effects.iter().any(|e| matches!(e, Effect::Stop(task) if covers(child, *task))));
+        let changes = parallelism::changes(self.spec.parallelism, &proving).into_iter();
+        actions.extend(changes.map(|(child, pods)| Action::Parallelise { name: child.name.clone(), pods }));
+        let mut open: Vec<u32> = proving.into_iter().map(parallelism::open).collect();
         for ((stage, class), tasks) in fresh {
             let Some(args) = self.args(stage, &tasks) else { continue };
-            let child = self.child(sequence, class, &tasks, args);
+            let pods = match (stage, &self.spec.queue_name) {
+                (Stage::Prove, None) => {
+                    open.push(tasks.len() as u32);
+                    parallelism::shares(self.spec.parallelism, open.iter().copied()).pop().unwrap_or(0)
+                }
+                (Stage::Prove, Some(_)) => self.spec.parallelism.unwrap_or(u32::MAX).min(tasks.len() as u32),
+                _ => 1,
+            };
+            let child = self.child(sequence, class, pods, &tasks, args);
             sequence += 1;
             actions.extend(self.input(stage));
             let plan = self.pod_plan(stage);
@@ -265,13 +290,19 @@ impl Builder<'_> {
         actions
     }
 
+    /// The smallest memory class that holds what setup says proving takes; the largest if none does.
+    fn first_class(&self, task: Task) -> u32 {
+        let need = || memory_need(&self.facts.observed.model()?.memory, task.subgraph()?);
+        need().map_or(0, |need| rung(&ladder(self.spec.stages.of(task.stage())), need))
+    }
+
     fn suspended(&self, task: Task) -> Option<&Child> {
         let is_paused =
             |child: &&Child| child.suspended && !child.deleting && child.state == State::Running && covers(child, task);
         self.world.children.iter().filter(is_paused).max_by_key(|child| child.sequence)
     }
 
-    fn child(&self, sequence: u32, class: u32, tasks: &[Task], args: WorkerArgs) -> ChildSpec {
+    fn child(&self, sequence: u32, class: u32, parallelism: u32, tasks: &[Task], args: WorkerArgs) -> ChildSpec {
         let stage = args.stage.task().stage();
         ChildSpec {
             sequence,
@@ -279,7 +310,7 @@ impl Builder<'_> {
             has_next_class: class + 1 < ladder(self.spec.stages.of(stage)).len() as u32,
             subgraphs: tasks.iter().filter_map(|task| task.subgraph()).collect(),
             args,
-            parallelism: self.spec.parallelism,
+            parallelism,
             retries: self.spec.retries,
             deadline: self.spec.active_deadline_seconds,
             queue: self.spec.queue_name.clone(),

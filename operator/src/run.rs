@@ -7,20 +7,21 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use futures::{FutureExt, future::join_all};
-use kube::{Client, runtime::watcher::DefaultBackoff};
-use kube_lease_manager::LeaseManagerBuilder;
-use tokio::{sync::watch, task::JoinHandle};
+use kube::{
+    Client,
+    runtime::{utils::Backoff, watcher::DefaultBackoff},
+};
+use tokio::sync::watch;
 
 use crate::{
     client::client,
-    controller::{Pace, Scope, Shared},
+    controller::{Pace, Scope, Shared, Stop},
     http::{Endpoints, serve},
+    lease::{LeaseSettings, StandBy},
     metrics::Metrics,
-    settings::{LogFormat, Settings},
+    settings::{LogFormat, Settings, WorkerSettings},
 };
 
-/// Seconds for which a lease holds, and before whose end it is renewed. A leader that dies is replaced within the first.
-const LEASE_SECONDS: (u64, u64) = (15, 5);
 /// Longest time that reconciles under way may take to finish.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 
@@ -39,103 +40,86 @@ pub async fn run(settings: Settings) -> Result<()> {
         tracing::info!("stopping");
         stop.send_replace(true);
     });
-    let scopes = Arc::new(OnceLock::new());
-    let connected = Arc::new(AtomicBool::new(false));
-    let endpoints = Endpoints { metrics: metrics.clone(), scopes: scopes.clone(), connected: connected.clone() };
+    let namespace = settings.lease_namespace().context("no namespace for the lease: give --lease-namespace")?;
+    let replica = Replica {
+        client,
+        lease: LeaseSettings::new(namespace, settings.lease_name, identity),
+        namespaces: settings.watch_namespaces,
+        workers: settings.workers,
+        metrics: metrics.clone(),
+        scopes: Arc::default(),
+        connected: Arc::default(),
+    };
+    let endpoints = Endpoints { metrics, scopes: replica.scopes.clone(), connected: replica.connected.clone() };
     let server = tokio::spawn(serve(settings.listen, endpoints, until(stopped.clone())));
-    let work = work(&settings, client, metrics, &identity, stopped.clone(), &scopes, &connected);
+    let work = replica.live(stopped);
+    tokio::pin!(work);
     tokio::select! {
-        result = work => result?,
-        // It ends by itself only if it cannot begin.
-        result = server => result?.with_context(|| format!("cannot serve at {}", settings.listen))?,
+        result = &mut work => result,
+        // It ends at once if it cannot begin, and when told to stop: then the lease has still to be given back.
+        result = server => {
+            result?.with_context(|| format!("cannot serve at {}", settings.listen))?;
+            work.await
+        }
     }
-    Ok(())
 }
 
-async fn work(
-    settings: &Settings,
-    client: Client,
-    metrics: Arc<Metrics>,
-    identity: &str,
-    stopped: watch::Receiver<bool>,
-    scopes: &OnceLock<Vec<Arc<Scope>>>,
-    connected: &AtomicBool,
-) -> Result<()> {
-    let lease = Lease::acquire(settings, client.clone(), identity, stopped.clone(), connected).await?;
-    let Some(lease) = lease else { return Ok(()) };
-    metrics.leads(true);
-    tracing::info!(identity, namespaces = ?settings.watch_namespaces, "leading");
-    let shared = Arc::new(Shared::new(client, settings.workers.clone(), metrics.clone(), Pace::default(), identity));
-    let namespaces: Vec<Option<&str>> = match settings.watch_namespaces.as_slice() {
-        [] => vec![None],
-        some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
-    };
-    let stop = until(stopped.clone()).shared();
-    let (opened, work): (Vec<_>, Vec<_>) = namespaces
-        .into_iter()
-        .map(|namespace| Scope::open(shared.clone(), namespace, DefaultBackoff::default, stop.clone()))
-        .unzip();
-    let _ = scopes.set(opened);
-    let mut work = join_all(work);
-    tokio::select! {
-        _ = &mut work => {}
-        () = lease.lost() => bail!("the lease is lost: another replica leads"),
-        () = stop => {
-            if tokio::time::timeout(SHUTDOWN, work).await.is_err() {
-                tracing::warn!("reconciles did not finish in time; they will be done again");
+/// A replica: what it works with, and what it tells of itself.
+pub struct Replica {
+    /// The API server.
+    pub client: Client,
+    /// Which lease decides whether it works.
+    pub lease: LeaseSettings,
+    /// Namespaces that it looks after; all, when empty.
+    pub namespaces: Vec<String>,
+    /// What children are made with.
+    pub workers: WorkerSettings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Set once it leads.
+    pub scopes: Arc<OnceLock<Vec<Arc<Scope>>>>,
+    /// Set once the API server has answered.
+    pub connected: Arc<AtomicBool>,
+}
+
+impl Replica {
+    /// Stands by, works, and gives the lease back when told to stop.
+    ///
+    /// # Errors
+    /// If it cannot start, or loses its lease: it is to be started anew.
+    pub async fn live(self, stopped: watch::Receiver<bool>) -> Result<()> {
+        let identity = self.lease.identity.clone();
+        let stand_by = StandBy::new(self.client.clone(), self.lease).await?;
+        self.connected.store(true, Ordering::Relaxed);
+        let Some(lease) = stand_by.acquire(until(stopped.clone())).await? else { return Ok(()) };
+        self.metrics.leads(true);
+        tracing::info!(identity, namespaces = ?self.namespaces, "leading");
+        let shared = Shared::new(self.client, self.workers, self.metrics.clone(), Pace::default(), &identity);
+        let shared = Arc::new(shared);
+        let namespaces: Vec<Option<&str>> = match self.namespaces.as_slice() {
+            [] => vec![None],
+            some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        };
+        let stop: Stop = until(stopped.clone()).boxed().shared();
+        let backoff = || -> Box<dyn Backoff> { Box::<DefaultBackoff>::default() };
+        let (opened, work): (Vec<_>, Vec<_>) = namespaces
+            .into_iter()
+            .map(|namespace| Scope::open(shared.clone(), namespace, backoff, stop.clone()))
+            .unzip();
+        let _ = self.scopes.set(opened);
+        let mut work = join_all(work);
+        tokio::select! {
+            _ = &mut work => {}
+            () = lease.lost() => bail!("the lease is lost: another replica leads"),
+            () = stop => {
+                if tokio::time::timeout(SHUTDOWN, work).await.is_err() {
+                    tracing::warn!("reconciles did not finish in time; they will be done again");
+                }
             }
         }
-    }
-    metrics.leads(false);
-    lease.release().await;
-    Ok(())
-}
-
-/// The right to work.
-struct Lease {
-    held: watch::Receiver<bool>,
-    keeper: JoinHandle<std::result::Result<kube_lease_manager::LeaseManager, kube_lease_manager::LeaseManagerError>>,
-}
-
-impl Lease {
-    /// Waits for the lease; `None` when told to stop before.
-    async fn acquire(
-        settings: &Settings,
-        client: Client,
-        identity: &str,
-        stopped: watch::Receiver<bool>,
-        connected: &AtomicBool,
-    ) -> Result<Option<Self>> {
-        let namespace = settings.lease_namespace().context("no namespace for the lease: give --lease-namespace")?;
-        let builder = LeaseManagerBuilder::new(client, &settings.lease_name)
-            .with_namespace(namespace)
-            .with_identity(identity)
-            .with_duration(LEASE_SECONDS.0)
-            .with_grace(LEASE_SECONDS.1)
-            .with_field_manager(crate::names::MANAGER);
-        let manager = builder.build().await.context("cannot reach the lease")?;
-        connected.store(true, Ordering::Relaxed);
-        let (mut held, keeper) = manager.watch().await;
-        let acquired = tokio::select! {
-            acquired = held.wait_for(|held| *held) => acquired.map(drop).map_err(|_| ()),
-            () = until(stopped) => return Ok(None),
-        };
-        if acquired.is_err() {
-            bail!("the lease cannot be kept: {:?}", keeper.await?.err());
-        }
-        Ok(Some(Self { held, keeper }))
-    }
-
-    async fn lost(&self) {
-        // A keeper that has ended keeps nothing.
-        let _ = self.held.clone().wait_for(|held| !*held).await;
-    }
-
-    async fn release(self) {
-        drop(self.held);
-        if let Ok(Err(error)) = self.keeper.await {
-            tracing::warn!(%error, "the lease was not released: it runs out by itself");
-        }
+        self.metrics.leads(false);
+        lease.release().await;
+        Ok(())
     }
 }
 

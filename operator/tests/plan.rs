@@ -13,6 +13,7 @@ use proofmill_operator::{
     child::{Child, State},
     observe::Attempts,
     owner::Owner,
+    parallelism::open,
     plan::{Action, Plan, World, plan},
     settings::{Settings, WorkerSettings},
 };
@@ -43,6 +44,8 @@ enum Event {
     /// The operator sees the children as they were before the last one was made.
     Stale,
     Suspended(bool),
+    /// Another parallelism is asked for.
+    Parallelism(Option<u32>),
     Passed(i64),
 }
 
@@ -53,6 +56,7 @@ fn events() -> impl Strategy<Value = Event> {
         1 => (0usize..8).prop_map(Event::Forgotten),
         2 => Just(Event::Stale),
         1 => any::<bool>().prop_map(Event::Suspended),
+        1 => proptest::option::of(1u32..6).prop_map(Event::Parallelism),
         1 => (0i64..100).prop_map(Event::Passed),
     ]
 }
@@ -121,11 +125,20 @@ impl Life {
                     self.children.iter_mut().filter(|c| c.name == *name).for_each(|c| c.suspended = *suspend);
                 }
                 Action::Delete { name } => self.children.retain(|c| c.name != *name),
+                Action::Parallelise { name, pods } => {
+                    self.children.iter_mut().filter(|c| c.name == *name).for_each(|c| c.parallelism = *pods);
+                }
                 Action::CreateInput(_) => {}
             }
         }
         self.status = plan.status;
         Ok(())
+    }
+
+    /// Most pods that can prove now.
+    fn pods(&self) -> u32 {
+        let active = self.children.iter().filter(|child| child.stage == Stage::Prove && child.is_active(false));
+        active.map(|child| child.parallelism.min(open(child))).sum()
     }
 
     fn apply(&mut self, event: &Event) {
@@ -138,6 +151,7 @@ impl Life {
                 }
             }
             Event::Suspended(suspend) => self.job.spec.suspend = *suspend,
+            Event::Parallelism(parallelism) => self.job.spec.parallelism = *parallelism,
             Event::Passed(seconds) => self.now = self.now.checked_add(SignedDuration::from_secs(*seconds)).unwrap(),
             Event::Stale => {}
         }
@@ -169,6 +183,8 @@ impl Life {
             out_of_memory: code == 137,
             disrupted: false,
             record: Ok(record),
+            created: None,
+            started: None,
             finished: Some(self.now),
         });
         let failed = |reason: &str| State::Failed { reason: reason.into() };
@@ -201,7 +217,8 @@ fn outcome(task: Task, code: i32) -> Outcome {
     }
     let summary = match task {
         Task::Setup {} => {
-            Summary::Model { subgraphs: SUBGRAPHS, commitment: Digest([8; 32]), key: artifact, tokenizer: None }
+            let (commitment, tokenizer, memory) = (Digest([8; 32]), None, vec![]);
+            Summary::Model { subgraphs: SUBGRAPHS, commitment, key: artifact, tokenizer, memory }
         }
         Task::Execute {} => {
             Summary::Outputs(vec![Output { name: "y".into(), shape: vec![1], values: vec![1.0], ..Output::default() }])
@@ -226,6 +243,7 @@ proptest! {
                 let again = model.plan(&model.children);
                 prop_assert_eq!(&again.actions, &vec![], "planning again asks for nothing");
                 prop_assert_eq!(&again.status, &model.status, "planning again says the same");
+                prop_assert!(model.pods() <= model.job.spec.parallelism.unwrap_or(u32::MAX), "{} pods", model.pods());
             }
             if let Some(ended) = &ended {
                 prop_assert_eq!(&model.status, ended, "an ended job stays as it is");

@@ -8,6 +8,7 @@ mod error;
 mod identity;
 pub mod input;
 mod language;
+mod log;
 mod parent;
 pub mod source;
 mod stages;
@@ -20,7 +21,7 @@ use std::{
     time::Instant,
 };
 
-use crds::contract::{FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, WorkerArgs};
+use crds::contract::{FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, Traffic, WorkerArgs};
 use kernels::{Cpu, DeviceError};
 
 pub use device::{Opened, check_device};
@@ -34,9 +35,14 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     if args.until_stdin_closes {
         parent::exit_with_it();
     }
+    let task = args.stage.task();
+    // Whoever reads the record from standard output shows progress of its own.
+    let log = args.record.is_some().then(|| log::start(task.to_string(), begun));
     let opened = device::Opened::new(args.device);
     let device = opened.as_ref().map_or_else(|_| args.device.to_string(), |device| device.name().into());
-    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args, opened))) {
+    tracing::info!("{task}: begins, on {device}, with the store {}", args.store);
+    let mut traffic = Default::default();
+    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args, opened, &mut traffic))) {
         Ok(Ok(Finished { artifact, reused, summary })) => Outcome::Done { artifact, reused, summary },
         Ok(Err(StageError { kind, message, lost })) => Outcome::Failed { kind, message, lost },
         Err(_) => {
@@ -47,12 +53,23 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     let code = match &outcome {
         Outcome::Done { .. } => 0,
         Outcome::Failed { kind, message, lost } => {
-            eprintln!("{}: {message}", args.stage.task());
+            match log {
+                Some(_) => tracing::error!("{task}: {message}"),
+                None => eprintln!("{task}: {message}"),
+            }
             if lost.is_some() { LOST_EXIT_CODE } else { kind.exit_code() }
         }
     };
-    let usage = usage::measure(begun, &device);
-    let record = ResultRecord { task: args.stage.task(), outcome, usage }.to_json();
+    let usage = usage::measure(begun, &device, traffic);
+    tracing::info!(
+        "{task}: ends with code {code} after {:.1} s ({:.1} s of processors, at most {} MiB of memory, {} bytes read, {} written)",
+        usage.seconds,
+        usage.cpu_seconds,
+        usage.peak_memory_bytes.div_ceil(1 << 20),
+        usage.read.bytes,
+        usage.written.bytes,
+    );
+    let record = ResultRecord { task, outcome, usage }.to_json();
     match &args.record {
         None => println!("{record}"),
         Some(path) => {
@@ -65,10 +82,17 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     code.into()
 }
 
-fn attempt(args: &WorkerArgs, device: Result<Opened, DeviceError>) -> Result<Finished, StageError> {
+/// `traffic` becomes what was read and written, whatever else happens.
+fn attempt(
+    args: &WorkerArgs,
+    device: Result<Opened, DeviceError>,
+    traffic: &mut (Traffic, Traffic),
+) -> Result<Finished, StageError> {
     let store = store::Store::open(&args.store)?;
-    match device? {
+    let result = match device? {
         Opened::Cpu => run_stage(&Cpu, &store, &args.stage),
         Opened::Cuda(cuda) => run_stage(cuda.as_ref(), &store, &args.stage),
-    }
+    };
+    *traffic = store.traffic();
+    result
 }

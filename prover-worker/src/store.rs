@@ -2,11 +2,11 @@
 //!
 //! `artifacts/DIGEST` is written once and checked on every read; `index/IDENTITY` names an artifact and may be written again.
 
-use std::{error::Error, io};
+use std::{cell::RefCell, error::Error, io, time::Instant};
 
 use crds::{
     Digest,
-    contract::{self, ArtifactRef, artifact_url},
+    contract::{self, ArtifactRef, Traffic, artifact_url},
 };
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutPayload, memory::InMemory, path::Path, prefix::PrefixStore,
@@ -20,6 +20,7 @@ pub struct Store {
     objects: Box<dyn ObjectStore>,
     url: String,
     runtime: Runtime,
+    traffic: RefCell<(Traffic, Traffic)>,
 }
 
 /// Why the store does not give or take an object.
@@ -109,12 +110,17 @@ impl Store {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Access { url: url.into(), reason: error.to_string() })?;
-        Ok(Self { objects, url: url.into(), runtime })
+        Ok(Self { objects, url: url.into(), runtime, traffic: RefCell::default() })
     }
 
     /// Where the store is.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What has been read from the store and written to it so far.
+    pub fn traffic(&self) -> (Traffic, Traffic) {
+        *self.traffic.borrow()
     }
 
     /// The URL of an artifact.
@@ -185,8 +191,12 @@ impl Store {
 
     /// Reads a whole object; `None` if there is none.
     pub(crate) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-        let read = async { self.objects.get(path).await?.bytes().await };
-        match self.runtime.block_on(read) {
+        let begun = Instant::now();
+        let read = self.runtime.block_on(async { self.objects.get(path).await?.bytes().await });
+        let answered = matches!(read, Ok(_) | Err(object_store::Error::NotFound { .. }));
+        let bytes = read.as_ref().map_or(0, |bytes| bytes.len());
+        count(&mut self.traffic.borrow_mut().0, answered, bytes, begun);
+        match read {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.explain(error)),
@@ -194,7 +204,11 @@ impl Store {
     }
 
     fn write(&self, path: &Path, payload: PutPayload, mode: PutMode) -> object_store::Result<()> {
-        self.runtime.block_on(self.objects.put_opts(path, payload, mode.into())).map(drop)
+        let (begun, bytes) = (Instant::now(), payload.content_length());
+        let written = self.runtime.block_on(self.objects.put_opts(path, payload, mode.into())).map(drop);
+        let answered = matches!(written, Ok(()) | Err(object_store::Error::AlreadyExists { .. }));
+        count(&mut self.traffic.borrow_mut().1, answered, if written.is_ok() { bytes } else { 0 }, begun);
+        written
     }
 
     fn explain(&self, error: impl Error + 'static) -> StoreError {
@@ -213,6 +227,13 @@ impl Store {
         }
         StoreError::Access { url, reason }
     }
+}
+
+fn count(traffic: &mut Traffic, answered: bool, bytes: usize, begun: Instant) {
+    traffic.operations += 1;
+    traffic.failures += u32::from(!answered);
+    traffic.bytes += bytes as u64;
+    traffic.seconds += begun.elapsed().as_secs_f64();
 }
 
 /// The objects behind a URL, and the path in them that the URL names.

@@ -2,19 +2,21 @@
 
 use std::{fs, time::Instant};
 
-use crds::contract::Usage;
+use crds::contract::{Traffic, Usage};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
 
-/// Time since `begun`, processor time and peak memory of this process.
-pub(crate) fn measure(begun: Instant, device: &str) -> Usage {
+/// Time since `begun`, processor time and peak memory of this process, and what it moved from and to the store.
+pub(crate) fn measure(begun: Instant, device: &str, (read, written): (Traffic, Traffic)) -> Usage {
     Usage {
         seconds: begun.elapsed().as_secs_f64(),
         cpu_seconds: cpu_seconds(),
         peak_memory_bytes: peak_memory_bytes().unwrap_or(0),
         device: device.into(),
+        read,
+        written,
     }
 }
 

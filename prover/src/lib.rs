@@ -7,6 +7,7 @@ mod columns;
 pub mod commitment;
 pub mod floor;
 mod instance;
+pub mod memory;
 mod prove;
 mod setup;
 mod values;

@@ -153,6 +153,7 @@ impl Job {
                     key_digest: manifest.key.digest,
                     key_bytes: manifest.key.bytes,
                     tokenizer_uri: manifest.tokenizer.map(|tokenizer| self.store.url_of(tokenizer.digest)),
+                    memory: manifest.memory,
                 };
                 self.tokenizer = manifest.tokenizer;
                 Product::Model { subgraphs: u32::try_from(manifest.weights.len())?, identity }

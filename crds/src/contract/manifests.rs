@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ArtifactRef;
-use crate::{Digest, Output};
+use crate::{Digest, MemoryNeed, Output};
 
 /// What setup made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct SetupManifest {
     pub tokenizer: Option<ArtifactRef>,
     /// How quantisation changes the outputs of every layer.
     pub report: ArtifactRef,
+    /// How much memory proving is expected to take.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<MemoryNeed>,
 }
 
 /// What execute made.

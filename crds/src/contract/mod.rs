@@ -14,7 +14,7 @@ use crate::Digest;
 pub use args::{AggregateArgs, COMPLETION_INDEX, ExecuteArgs, Processor, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
 pub use exit::{FailureKind, LOST_EXIT_CODE};
 pub use manifests::{ExecutionManifest, ProofManifest, SetupManifest};
-pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Summary, Usage};
+pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Summary, Traffic, Usage};
 pub use task::{Stage, Task};
 
 /// Where in a store an artifact lies.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{FailureKind, Task};
-use crate::{Digest, Output, Subgraphs};
+use crate::{Digest, Indexes, MEMORY_NEEDS_MAX, MemoryNeed, Output, Subgraphs, memory::coarsen};
 
 /// Most bytes of a record's JSON: what Kubernetes keeps of a termination message.
 pub const RECORD_MAX_BYTES: usize = 4096;
@@ -65,6 +65,9 @@ pub enum Summary {
         /// A language model's tokenizer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tokenizer: Option<ArtifactRef>,
+        /// How much memory proving is expected to take.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        memory: Vec<MemoryNeed>,
     },
     /// Of execute: the first values of the first outputs, as many as fit.
     Outputs(Vec<Output>),
@@ -101,7 +104,30 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// What it computed on: `cpu`, or a GPU's name.
     pub device: String,
+    /// What it read from the artifact store.
+    #[serde(default)]
+    pub read: Traffic,
+    /// What it wrote there.
+    #[serde(default)]
+    pub written: Traffic,
 }
+
+/// Requests of one kind to the artifact store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Traffic {
+    /// How many.
+    pub operations: u32,
+    /// How many of them the store refused or did not answer. That an object is not there is an answer.
+    pub failures: u32,
+    /// Bytes of the objects.
+    pub bytes: u64,
+    /// Wall-clock seconds, of all together.
+    pub seconds: f64,
+}
+
+/// More bytes than a process can have moved.
+const TRAFFIC_MAX_BYTES: u64 = 1 << 50;
 
 /// A record that is not one.
 #[derive(Debug, thiserror::Error)]
@@ -121,12 +147,15 @@ impl ResultRecord {
     /// One line of JSON of at most [`RECORD_MAX_BYTES`]; a long message is cut, and so are outputs.
     pub fn to_json(&self) -> String {
         let mut record = self.clone();
-        record.usage.device = truncate(&record.usage.device, 100);
+        record.usage.device = truncate(&record.usage.device, 50);
         let json = |record: &Self| serde_json::to_string(record).unwrap_or_default();
         match &mut record.outcome {
             Outcome::Failed { message, .. } => *message = truncate(message, MESSAGE_MAX_CHARS),
             Outcome::Done { summary: Summary::Outputs(_), .. } => {
                 while json(&record).len() > RECORD_MAX_BYTES && record.shorten_outputs() {}
+            }
+            Outcome::Done { summary: Summary::Model { .. }, .. } => {
+                while json(&record).len() > RECORD_MAX_BYTES && record.coarsen_memory() {}
             }
             Outcome::Done { .. } => {}
         }
@@ -152,6 +181,12 @@ impl ResultRecord {
         true
     }
 
+    /// Fewer sizes of memory; `false` if there is one.
+    fn coarsen_memory(&mut self) -> bool {
+        let Outcome::Done { summary: Summary::Model { memory, .. }, .. } = &mut self.outcome else { return false };
+        coarsen(memory)
+    }
+
     /// Parses what [`Self::to_json`] writes, and nothing longer or looser.
     ///
     /// # Errors
@@ -166,13 +201,22 @@ impl ResultRecord {
         if !plausible(record.usage.seconds) {
             return Err(RecordError::OutOfRange("usage.seconds"));
         }
-        if let Outcome::Done { summary: Summary::Model { subgraphs, .. }, .. } = record.outcome
-            && !(1..=Subgraphs::MAX).contains(&subgraphs)
-        {
-            return Err(RecordError::OutOfRange("summary.model.subgraphs"));
+        if let Outcome::Done { summary: Summary::Model { subgraphs, memory, .. }, .. } = &record.outcome {
+            if !(1..=Subgraphs::MAX).contains(subgraphs) {
+                return Err(RecordError::OutOfRange("summary.model.subgraphs"));
+            }
+            let is_list = |need: &MemoryNeed| need.subgraphs.parse::<Indexes>().is_ok();
+            if memory.len() > MEMORY_NEEDS_MAX || !memory.iter().all(is_list) {
+                return Err(RecordError::OutOfRange("summary.model.memory"));
+            }
         }
         if !plausible(record.usage.cpu_seconds) {
             return Err(RecordError::OutOfRange("usage.cpuSeconds"));
+        }
+        for traffic in [&record.usage.read, &record.usage.written] {
+            if !plausible(traffic.seconds) || traffic.bytes > TRAFFIC_MAX_BYTES {
+                return Err(RecordError::OutOfRange("usage of the store"));
+            }
         }
         Ok(record)
     }

@@ -67,6 +67,7 @@ impl Job {
                     key_digest,
                     key_bytes: 1,
                     tokenizer_uri: None,
+                    memory: vec![],
                 };
                 Product::Model { subgraphs, identity }
             }

@@ -37,7 +37,7 @@ pub struct ChildSpec {
     /// What its workers are told.
     pub args: WorkerArgs,
     /// Most pods at one time.
-    pub parallelism: Option<u32>,
+    pub parallelism: u32,
     /// How often a pod that failed is replaced.
     pub retries: u32,
     /// Seconds after which it fails.
@@ -119,11 +119,10 @@ fn counts(stage: Stage, child: &ChildSpec) -> JobSpec {
         return JobSpec { backoff_limit: Some(retries), ..JobSpec::default() };
     }
     let completions = child.subgraphs.len() as i32;
-    let parallelism = child.parallelism.map_or(completions, |limit| completions.min(limit as i32));
     JobSpec {
         completion_mode: Some("Indexed".into()),
         completions: Some(completions),
-        parallelism: Some(parallelism),
+        parallelism: Some(child.parallelism as i32),
         backoff_limit_per_index: Some(retries),
         // A proof needs every subgraph, so the first that fails ends all; unless it may only need more memory, which a
         // later Job gives it while the others go on.

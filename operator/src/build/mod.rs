@@ -4,4 +4,4 @@ mod job;
 mod pod;
 
 pub use job::{ChildSpec, config_map, job};
-pub use pod::{PodPlan, TERMINATION_LOG, ladder};
+pub use pod::{PodPlan, TERMINATION_LOG, ladder, rung};

@@ -60,6 +60,37 @@ pub fn ladder(overrides: &PodOverrides) -> Vec<Option<String>> {
     }
 }
 
+/// The first class that holds so many bytes; the last if none does, and the first if what they hold cannot be read.
+pub fn rung(ladder: &[Option<String>], bytes: u64) -> u32 {
+    let holds = |memory: &Option<String>| match memory.as_deref().map(quantity) {
+        Some(Some(most)) => most >= bytes as f64,
+        Some(None) | None => true,
+    };
+    ladder.iter().position(holds).unwrap_or(ladder.len().saturating_sub(1)) as u32
+}
+
+/// A quantity of Kubernetes' as a number: decimal, with a binary or a decimal suffix, or an exponent.
+fn quantity(text: &str) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 14] = [
+        ("Ki", 1024.0),
+        ("Mi", 1048576.0),
+        ("Gi", 1073741824.0),
+        ("Ti", 1099511627776.0),
+        ("Pi", 1125899906842624.0),
+        ("Ei", 1152921504606846976.0),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("E", 1e18),
+        ("", 1.0),
+    ];
+    let (number, unit) = SUFFIXES.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
+    number.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0).map(|number| number * unit)
+}
+
 /// The pod of a worker with this command line, in a memory class.
 pub(super) fn pod_spec(plan: &PodPlan<'_>, args: Vec<OsString>, class: u32) -> PodSpec {
     let PodPlan { settings, overrides, store, .. } = plan;
@@ -179,4 +210,22 @@ fn volumes(plan: &PodPlan<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
         mounts.push(mount("input", INPUT_DIRECTORY, true));
     }
     (volumes, mounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_class_is_the_smallest_that_suffices() {
+        let classes = |texts: &[&str]| texts.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>();
+        let ladder = classes(&["512Mi", "1G", "1.5Gi", "2e9"]);
+        let bytes = [1u64 << 20, 512 << 20, (512 << 20) + 1, 1_000_000_001, 3 << 29, (3 << 29) + 1, 1 << 40];
+        assert_eq!(bytes.map(|bytes| rung(&ladder, bytes)), [0, 0, 1, 2, 2, 3, 3]);
+        assert_eq!(rung(&[None], 1 << 40), 0);
+        assert_eq!(rung(&classes(&["what", "1Gi"]), 1 << 40), 0);
+        assert_eq!(quantity("128974848"), Some(128_974_848.0));
+        assert_eq!(quantity("129e6"), Some(129e6));
+        assert_eq!(quantity("128974848000m"), Some(128_974_848.0));
+    }
 }

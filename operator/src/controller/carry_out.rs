@@ -46,6 +46,11 @@ pub async fn carry_out(shared: &Shared, owner: &Owner, actions: &[Action]) -> Re
                 let patched = jobs.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
                 unless_gone(patched, "patching a Job")
             }
+            Action::Parallelise { name, pods } => {
+                let patch = json!({ "spec": { "parallelism": pods } });
+                let patched = jobs.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+                unless_gone(patched, "patching a Job")
+            }
             Action::Delete { name } => {
                 unless_gone(jobs.delete(name, &DeleteParams::background()).await, "deleting a Job")
             }

@@ -72,6 +72,7 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
         return Ok(Action::requeue(wait.min(patience)));
     }
     let Some(answer) = publish::<ProofJob>(shared, &owner, &status).await? else { return Ok(Action::await_change()) };
+    scope.job_arrivals.told(&owner.uid);
     shared.announce(&job.object_ref(&()), events::of_job(previous, &status)).await;
     shared.metrics.job_changed(&job.metadata, previous, &status, &children, &attempts);
     scope.jobs.set(&owner.uid, status, &answer);

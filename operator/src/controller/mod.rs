@@ -1,5 +1,6 @@
 //! The shell: watches, hands what it sees to the plans, carries them out, and publishes one status per reconcile.
 
+mod arrivals;
 mod carry_out;
 mod context;
 mod error;
@@ -10,4 +11,4 @@ mod scope;
 
 pub use context::{Pace, Shared};
 pub use error::Error;
-pub use scope::Scope;
+pub use scope::{Scope, Stop};

@@ -56,6 +56,7 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
     if planned.status != *previous || overwritten {
         let answer = publish::<ProofModel>(shared, &owner, &planned.status).await?;
         let Some(answer) = answer else { return Ok(Action::await_change()) };
+        scope.model_arrivals.told(&owner.uid);
         shared.announce(&model.object_ref(&()), events::of_model(previous, &planned.status)).await;
         scope.models.set(&owner.uid, planned.status, &answer);
     }

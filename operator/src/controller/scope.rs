@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc, time::Instant};
 
 use crds::{ProofJob, ProofJobStatus, ProofModel, ProofModelStatus};
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future::BoxFuture};
+use futures::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    future::{self, BoxFuture},
+};
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::ObjectReference},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -21,13 +24,17 @@ use kube::{
 };
 use tokio::sync::mpsc;
 
-use super::{Error, Shared, context::Published, job, model};
+use super::{Error, Shared, arrivals::Arrivals, context::Published, job, model};
 use crate::{cache::Children, metrics::Metrics, names};
 
-/// Reconciles of one kind at one time.
-const CONCURRENCY: u16 = 16;
+/// Reconciles of one kind at one time. Each waits most of its time for the API server, three or four times: with so many,
+/// thousands begin in a second.
+const CONCURRENCY: u16 = 64;
 
 type Guarded<K> = DeserializeGuard<K>;
+
+/// Ends when the work is to end.
+pub type Stop = future::Shared<BoxFuture<'static, ()>>;
 
 /// A watched scope.
 pub struct Scope {
@@ -39,6 +46,8 @@ pub struct Scope {
     pub(super) jobs: Published<ProofJobStatus>,
     /// Statuses of its models.
     pub(super) models: Published<ProofModelStatus>,
+    pub(super) job_arrivals: Arrivals,
+    pub(super) model_arrivals: Arrivals,
     held_jobs: Store<Guarded<ProofJob>>,
     held_models: Store<Guarded<ProofModel>>,
 }
@@ -47,40 +56,49 @@ impl Scope {
     /// Watches a namespace, or all, until `stop`. Reconciles that have begun are finished.
     ///
     /// `backoff` makes what paces a watch that breaks. Returns the scope, whose readiness can be asked for, and its work.
-    pub fn open<B: Backoff + 'static>(
+    // Without type parameters: the controllers are compiled once, and not again for every program that opens a scope.
+    pub fn open(
         shared: Arc<Shared>,
         namespace: Option<&str>,
-        backoff: impl Fn() -> B,
-        stop: impl Future<Output = ()> + Send + Sync + Clone + 'static,
+        backoff: fn() -> Box<dyn Backoff>,
+        stop: Stop,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
         let client = shared.client.clone();
         let (model_reader, model_writer) = reflector::store();
         let (job_reader, job_writer) = reflector::store();
         let (job_triggers, triggered_jobs) = mpsc::unbounded_channel();
         let (model_triggers, triggered_models) = mpsc::unbounded_channel();
+        let metrics = shared.metrics.clone();
         let scope = Arc::new(Self {
             shared,
+            job_arrivals: Arrivals::new("ProofJob", metrics.clone()),
+            model_arrivals: Arrivals::new("ProofModel", metrics.clone()),
             children: Children::default(),
             jobs: Published::default(),
             models: Published::default(),
             held_jobs: job_reader.clone(),
             held_models: model_reader.clone(),
         });
-        let metrics = scope.shared.metrics.clone();
 
         let (models_scope, jobs_scope) = (scope.clone(), scope.clone());
         let all = watcher::Config::default();
         let models =
             stream(api::<Guarded<ProofModel>>(&client, namespace), all.clone(), backoff(), "ProofModel", &metrics)
                 .reflect(model_writer)
-                .inspect_ok(move |event| forget(event, &models_scope.models, &models_scope.held_models))
+                .inspect_ok(move |event| {
+                    forget(event, &models_scope.models, &models_scope.held_models);
+                    arrive(event, &models_scope.model_arrivals);
+                })
                 .touched_objects();
-        let (known_jobs, wake) = (job_reader.clone(), job_triggers.clone());
+        let (users_scope, wake) = (scope.clone(), job_triggers.clone());
         // The store has the model by now, so that the jobs that wait for it find it.
-        let models = models.inspect_ok(move |model| wake_users(model, &known_jobs, &wake));
+        let models = models.inspect_ok(move |model| wake_users(model, &users_scope, &wake));
         let jobs = stream(api::<Guarded<ProofJob>>(&client, namespace), all, backoff(), "ProofJob", &metrics)
             .reflect(job_writer)
-            .inspect_ok(move |event| forget(event, &jobs_scope.jobs, &jobs_scope.held_jobs))
+            .inspect_ok(move |event| {
+                forget(event, &jobs_scope.jobs, &jobs_scope.held_jobs);
+                arrive(event, &jobs_scope.job_arrivals);
+            })
             .touched_objects();
         let children = watcher::Config::default().labels(names::CHILDREN);
         let children = stream(api::<Job>(&client, namespace), children, backoff(), "Job", &metrics);
@@ -88,7 +106,7 @@ impl Scope {
         let children = children.for_each(move |event| {
             if let Ok(event) = event {
                 held.children.apply(&event);
-                wake_owner(&event, &job_triggers, &model_triggers);
+                wake_owner(&event, &held, &job_triggers, &model_triggers);
             }
             std::future::ready(())
         });
@@ -98,12 +116,12 @@ impl Scope {
             .with_config(config.clone())
             .reconcile_on(receive(triggered_jobs))
             .graceful_shutdown_on(stop.clone())
-            .run(measured("ProofJob", job::reconcile), job::error_policy, scope.clone());
+            .run(measured("ProofJob", |s| &s.job_arrivals, job::reconcile), job::error_policy, scope.clone());
         let models = Controller::for_stream(models, model_reader)
             .with_config(config)
             .reconcile_on(receive(triggered_models))
             .graceful_shutdown_on(stop)
-            .run(measured("ProofModel", model::reconcile), model::error_policy, scope.clone());
+            .run(measured("ProofModel", |s| &s.model_arrivals, model::reconcile), model::error_policy, scope.clone());
         let work = async move {
             let controllers = futures::future::join(drain(jobs), drain(models));
             // The watch of the children has no end of its own.
@@ -165,16 +183,15 @@ where
 }
 
 /// A watch that goes on when it breaks, and keeps no more of an object than is needed.
-fn stream<K, B>(
+fn stream<K>(
     api: Api<K>,
     config: watcher::Config,
-    backoff: B,
+    backoff: Box<dyn Backoff>,
     kind: &'static str,
     metrics: &Arc<Metrics>,
 ) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
-    B: Backoff + 'static,
 {
     let (counted, failed) = (metrics.clone(), metrics.clone());
     watcher(api, config)
@@ -202,9 +219,20 @@ where
     }
 }
 
+/// An object of ours has changed.
+fn arrive<K: Resource<DynamicType = ()>>(event: &watcher::Event<K>, arrivals: &Arrivals) {
+    let uid = |object: &K| object.meta().uid.clone().unwrap_or_default();
+    match event {
+        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => arrivals.note(&uid(object)),
+        watcher::Event::Delete(object) => arrivals.forget(&uid(object)),
+        watcher::Event::Init | watcher::Event::InitDone => {}
+    }
+}
+
 /// A reconcile with its time taken; one that hangs is given up.
 fn measured<K, Fut>(
     kind: &'static str,
+    arrivals: fn(&Scope) -> &Arrivals,
     reconcile: impl Fn(Arc<Guarded<K>>, Arc<Scope>) -> Fut + Clone + Send + 'static,
 ) -> impl FnMut(Arc<Guarded<K>>, Arc<Scope>) -> BoxFuture<'static, Result<Action, Error>>
 where
@@ -217,6 +245,7 @@ where
             let uid = object.meta().uid.clone().unwrap_or_default();
             let metrics = scope.shared.metrics.clone();
             let (begun, _running) = (Instant::now(), metrics.reconciling(kind));
+            arrivals(&scope).begun(&uid);
             let Ok(result) = tokio::time::timeout(job::PATIENCE, reconcile(object, scope.clone())).await else {
                 tracing::warn!(kind, "a reconcile takes too long and is begun anew");
                 metrics.reconciled(kind, false, begun.elapsed());
@@ -225,6 +254,7 @@ where
             metrics.reconciled(kind, result.is_ok(), begun.elapsed());
             if result.is_ok() {
                 scope.shared.recovered(&uid);
+                arrivals(&scope).settled(&uid);
             }
             result
         }
@@ -250,6 +280,7 @@ async fn drain<T, E: std::fmt::Display>(results: impl Stream<Item = Result<T, E>
 /// A child has changed: its owner is looked at.
 fn wake_owner(
     event: &watcher::Event<Job>,
+    scope: &Scope,
     jobs: &mpsc::UnboundedSender<ObjectRef<Guarded<ProofJob>>>,
     models: &mpsc::UnboundedSender<ObjectRef<Guarded<ProofModel>>>,
 ) {
@@ -259,27 +290,41 @@ fn wake_owner(
     };
     let namespace = child.namespace().unwrap_or_default();
     for owner in child.owner_references().iter().filter(|owner| owner.controller == Some(true)) {
-        // Nobody listens once the scope is closed.
-        let _ = match owner.kind.as_str() {
-            "ProofJob" => jobs.send(ObjectRef::new(&owner.name).within(&namespace)).is_ok(),
-            "ProofModel" => models.send(ObjectRef::new(&owner.name).within(&namespace)).is_ok(),
-            _ => continue,
-        };
+        match owner.kind.as_str() {
+            "ProofJob" => {
+                wake(ObjectRef::new(&owner.name).within(&namespace), &scope.held_jobs, &scope.job_arrivals, jobs)
+            }
+            "ProofModel" => {
+                let model = ObjectRef::new(&owner.name).within(&namespace);
+                wake(model, &scope.held_models, &scope.model_arrivals, models);
+            }
+            _ => {}
+        }
     }
 }
 
 /// A model has changed: the jobs that use it are looked at.
-fn wake_users(
-    model: &Guarded<ProofModel>,
-    jobs: &Store<Guarded<ProofJob>>,
-    wake: &mpsc::UnboundedSender<ObjectRef<Guarded<ProofJob>>>,
-) {
+fn wake_users(model: &Guarded<ProofModel>, scope: &Scope, jobs: &mpsc::UnboundedSender<ObjectRef<Guarded<ProofJob>>>) {
     let (name, namespace) = (model.name_any(), model.namespace());
-    for job in jobs.state() {
+    for job in scope.held_jobs.state() {
         let Ok(job) = &job.0 else { continue };
         let uses = job.spec.model_ref.as_ref().is_some_and(|model| model.name == name);
         if uses && job.namespace() == namespace {
-            let _ = wake.send(ObjectRef::new(&job.name_any()).within(&namespace.clone().unwrap_or_default()));
+            let job = ObjectRef::new(&job.name_any()).within(&namespace.clone().unwrap_or_default());
+            wake(job, &scope.held_jobs, &scope.job_arrivals, jobs);
         }
     }
+}
+
+/// Asks for a reconcile of an object, if it is there.
+fn wake<K: Resource<DynamicType = ()> + Clone + 'static>(
+    object: ObjectRef<Guarded<K>>,
+    held: &Store<Guarded<K>>,
+    arrivals: &Arrivals,
+    triggers: &mpsc::UnboundedSender<ObjectRef<Guarded<K>>>,
+) {
+    let Some(found) = held.get(&object) else { return };
+    arrivals.note(found.meta().uid.as_deref().unwrap_or_default());
+    // Nobody listens once the scope is closed.
+    let _ = triggers.send(object);
 }

@@ -19,8 +19,10 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &AggregateArgs) ->
         let Executed { manifest, prepared, statement, boundary } = Executed::load(store, args.execution)?;
         let proofs = (0..manifest.subgraphs).map(|subgraph| subgraph_proof(store, args.execution, subgraph));
         let proofs = proofs.collect::<Result<Vec<_>, _>>()?;
+        tracing::info!("aggregates {} proofs", proofs.len());
         let proof = prover::aggregate(device, &prepared.key, statement, &boundary, proofs)
             .map_err(|error| blame(store, args.execution, &error))?;
+        tracing::info!("verifies the proof, of {} bytes", proof.len());
         let verified = verifier::verify(&prepared.key, &proof)
             .map_err(|error| StageError::deterministic(format!("the finished proof is rejected: {error}")))?;
         Ok(ProofManifest {

@@ -30,6 +30,7 @@ pub(super) struct Executed {
 
 impl Prepared {
     pub fn load(store: &Store, setup: Digest) -> Result<Self, StageError> {
+        tracing::info!("reads what setup made: {setup}");
         let manifest: SetupManifest = json(&bytes(store, SETUP, setup)?)?;
         let key =
             ModelKey::from_bytes(&bytes(store, SETUP, manifest.key.digest)?).map_err(StageError::wrong_version)?;
@@ -72,6 +73,7 @@ impl Prepared {
 
 impl Executed {
     pub fn load(store: &Store, execution: Digest) -> Result<Self, StageError> {
+        tracing::info!("reads what execute made: {execution}");
         let manifest: ExecutionManifest = json(&bytes(store, EXECUTE, execution)?)?;
         let prepared = Prepared::load(store, manifest.setup)?;
         let (inputs, outputs) = encoded(store, EXECUTE, manifest.statement)?;

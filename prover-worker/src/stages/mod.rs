@@ -67,11 +67,13 @@ fn once<A: Artifact>(
     if let Some(artifact) = store.find(identity)?
         && let Some(made) = whole::<A>(store, artifact)?
     {
+        tracing::info!("found in the store, made before: {} of {} bytes", artifact.digest, artifact.bytes);
         return Ok(Finished { artifact, reused: true, summary: made.summary() });
     }
     let made = make()?;
     let artifact = store.put(made.to_bytes())?;
     store.bind(identity, artifact)?;
+    tracing::info!("stored: {} of {} bytes", artifact.digest, artifact.bytes);
     Ok(Finished { artifact, reused: false, summary: made.summary() })
 }
 

@@ -10,6 +10,7 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
     let subgraph = args.resolve().map_err(StageError::deterministic)?;
     once(store, of_subgraph(args.execution, subgraph), || {
         let Executed { prepared, statement, boundary, .. } = Executed::load(store, args.execution)?;
+        tracing::info!("runs the nodes of subgraph {subgraph}");
         let mut values = prepared.no_values();
         for (tensor, weights) in prepared.weights(store, subgraph as usize)? {
             values[tensor.index()] = Some(weights);
@@ -23,6 +24,7 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
         }
         let nodes = plan.subgraphs[subgraph as usize].nodes.iter().copied();
         model::execute(graph, nodes, &mut values).map_err(StageError::deterministic)?;
+        tracing::info!("proves subgraph {subgraph} of {}", plan.subgraphs.len());
         let digest = statement.digest(&prepared.key);
         prover::prove(device, &prepared.key, digest, boundary.root, subgraph, &values)
             .map(SubgraphProof)

@@ -91,6 +91,7 @@ pub(super) fn make<D: Device>(
         commitment: Digest(key.commitment()),
         weights: pack(store, &key, &weights)?,
         tokenizer,
+        memory: crds::memory_needs(&prover::memory::prove(&key)),
         report: store.put(report)?,
     })
 }
@@ -134,6 +135,7 @@ impl Manifest for SetupManifest {
             commitment: self.commitment,
             key: self.key,
             tokenizer: self.tokenizer,
+            memory: self.memory.clone(),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Objects {
     pub log: VecDeque<Change>,
     uids: u64,
     alive: HashSet<String>,
+    /// Something has been deleted since garbage was last collected.
+    deleted: bool,
 }
 
 impl Objects {
@@ -87,6 +89,7 @@ impl Objects {
     pub fn delete(&mut self, key: &Key) -> Result<Arc<Value>, Refusal> {
         let object = self.get(key)?;
         self.all.remove(key);
+        self.deleted = true;
         self.alive.remove(object["metadata"]["uid"].as_str().unwrap_or_default());
         let mut last = (*object).clone();
         self.version += 1;
@@ -97,6 +100,9 @@ impl Objects {
 
     /// Deletes what belonged to objects that are gone, until nothing does.
     pub fn collect_garbage(&mut self) -> bool {
+        if !std::mem::take(&mut self.deleted) {
+            return false;
+        }
         let orphans: Vec<Key> = self
             .all
             .iter()
@@ -113,7 +119,17 @@ impl Objects {
     }
 
     pub fn of<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
-        self.all.iter().filter(move |(key, _)| key.resource == resource)
+        let first = Key { resource: resource.into(), namespace: String::new(), name: String::new() };
+        self.all.range(first..).take_while(move |(key, _)| key.resource == resource)
+    }
+
+    /// The pods of a Job, which have its name before their own.
+    pub fn pods_of<'a>(&'a self, namespace: &str, job: &str) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+        let first = Key { resource: "pods".into(), namespace: namespace.into(), name: format!("{job}-") };
+        let (namespace, prefix) = (namespace.to_owned(), first.name.clone());
+        let is_next =
+            move |key: &Key| key.resource == "pods" && key.namespace == namespace && key.name.starts_with(&prefix);
+        self.all.range(first..).take_while(move |(key, _)| is_next(key))
     }
 
     fn write(&mut self, kind: &'static str, key: Key, mut object: Value) -> Arc<Value> {

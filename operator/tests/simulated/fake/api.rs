@@ -49,6 +49,10 @@ pub struct State {
     /// Requests so far, watches not counted.
     pub requests: usize,
     pub planned: Option<Planned>,
+    /// How long every request but a watch takes.
+    pub latency: Duration,
+    /// Whether requests are kept to be looked at.
+    pub remember: bool,
     /// Says which created objects are refused, and why.
     pub refuse: fn(&Key, &Value) -> Option<Refusal>,
 }
@@ -63,8 +67,15 @@ pub struct FakeApi {
 
 impl Default for FakeApi {
     fn default() -> Self {
-        let state =
-            State { objects: Objects::default(), seen: Vec::new(), requests: 0, planned: None, refuse: |_, _| None };
+        let state = State {
+            objects: Objects::default(),
+            seen: Vec::new(),
+            requests: 0,
+            planned: None,
+            latency: Duration::ZERO,
+            remember: true,
+            refuse: |_, _| None,
+        };
         Self {
             state: Arc::new(Mutex::new(state)),
             version: Arc::new(watch::Sender::new(0)),
@@ -120,6 +131,10 @@ impl FakeApi {
         let body = body.collect().await?.to_bytes();
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
         let apply = parts.headers.get("content-type").is_some_and(|v| v.to_str().unwrap().contains("apply-patch"));
+        let latency = self.state().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         let fault = {
             let mut state = self.state();
             state.requests += 1;
@@ -166,7 +181,9 @@ impl FakeApi {
             ),
         };
         let Key { resource, name, .. } = target.key;
-        state.seen.push(Seen { method: method.to_string(), resource, name: created.unwrap_or(name), code });
+        if state.remember {
+            state.seen.push(Seen { method: method.to_string(), resource, name: created.unwrap_or(name), code });
+        }
         drop(state);
         self.announce();
         (code, value)
@@ -256,12 +273,12 @@ impl State {
     fn list(&self, target: &Target, selector: &str) -> Value {
         let namespace = &target.key.namespace;
         let within = |key: &Key| namespace.is_empty() || key.namespace == *namespace;
-        let items: Vec<&Value> = self
-            .objects
-            .of(&target.key.resource)
-            .filter(|(key, object)| within(key) && selected(object, selector))
-            .map(|(_, object)| &**object)
-            .collect();
+        let wanted = |(key, object): &(&Key, &Arc<Value>)| within(key) && selected(object, selector);
+        let job = selector.strip_prefix("batch.kubernetes.io/job-name=").filter(|_| target.key.resource == "pods");
+        let items: Vec<&Value> = match job {
+            Some(job) => self.objects.pods_of(namespace, job).filter(wanted).map(|(_, object)| &**object).collect(),
+            None => self.objects.of(&target.key.resource).filter(wanted).map(|(_, object)| &**object).collect(),
+        };
         let version = self.objects.version.to_string();
         json!({ "kind": "List", "apiVersion": target.api_version, "metadata": { "resourceVersion": version }, "items": items })
     }
@@ -277,6 +294,11 @@ impl State {
             if !wanted.is_null() && *wanted != object["metadata"][field] {
                 return Err(Refusal { code: 409, reason: "Conflict", message: format!("another {field}") });
             }
+        }
+        // A field that another manager has given another value.
+        let holder = |object: &Value| object["spec"]["holderIdentity"].as_str().map(str::to_owned);
+        if apply && key.resource == "leases" && holder(&object).is_some_and(|held| holder(body) != Some(held)) {
+            return Err(Refusal { code: 409, reason: "Conflict", message: "held by another".into() });
         }
         let updated = self.objects.update(key, |object| match (target.status, apply) {
             // One manager owns the whole status, so what it leaves out goes.

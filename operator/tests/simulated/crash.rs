@@ -1,16 +1,14 @@
 //! The operator is killed at every request it makes, while that request is refused, carried out unheard, or carried out
 //! late. Started anew with an empty memory, it reaches the same end, and makes nothing twice.
 
-mod fake;
-
 use std::{collections::BTreeSet, sync::Arc};
 
-use crds::contract::Task;
-use fake::{
+use crate::fake::{
     cluster::{End, Script},
     fault::{Fault, Planned},
     lab::{Lab, block_on, job},
 };
+use crds::contract::Task;
 use serde_json::{Value, json};
 
 /// A life with everything in it: a retry, a class that is too small, a proof that is rejected, an inline input.

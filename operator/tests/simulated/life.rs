@@ -1,17 +1,15 @@
 //! Jobs on a cluster in memory, from `kubectl apply` to the end.
 
-mod fake;
-
 use std::{sync::Arc, time::Duration};
 
+use crate::fake::{
+    cluster::{End, Script, Trial, smooth},
+    lab::{Lab, block_on, job, key},
+};
 use crds::{
     condition,
     contract::{Stage, Task},
     reason,
-};
-use fake::{
-    cluster::{End, Script, Trial, smooth},
-    lab::{Lab, block_on, job, key},
 };
 use serde_json::{Value, json};
 
@@ -140,6 +138,50 @@ fn a_subgraph_that_is_killed_for_memory_is_proved_in_the_next_class_and_the_othe
             .map(|j| j["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"].clone())
             .collect();
         assert!(limits.contains(&json!("16Gi")));
+    });
+}
+
+#[test]
+fn a_subgraph_that_is_expected_to_need_more_memory_begins_in_a_larger_class() {
+    block_on(async {
+        let lab = Lab::running(smooth());
+        // The cluster's setup says so of the last of four.
+        lab.apply(job("digits", json!({ "partition": { "subgraphs": 4 } })));
+        lab.until_phase("digits", "Succeeded").await;
+        let proved = |lab: &Lab| -> Vec<(String, u32)> {
+            let children = lab.children().into_iter().filter(|c| c.stage == Stage::Prove);
+            children.map(|c| (c.subgraphs.to_string(), c.class)).collect()
+        };
+        assert_eq!(proved(&lab), [("0-2".into(), 0), ("3".into(), 1)]);
+        let lab = Lab::running(smooth());
+        let classes = json!({ "prove": { "memoryClasses": ["2Gi", "8Gi"] } });
+        lab.apply(job("digits", json!({ "partition": { "subgraphs": 4 }, "stages": classes })));
+        lab.until_phase("digits", "Succeeded").await;
+        assert_eq!(proved(&lab), [("0-3".into(), 0)], "2Gi are enough for all");
+    });
+}
+
+#[test]
+fn parallelism_may_change_while_a_job_runs_and_holds_for_all_its_children_together() {
+    block_on(async {
+        let lab = Lab::running(scripted(|trial| match trial.task {
+            Task::Prove { .. } => End::Hangs,
+            _ => End::Done,
+        }));
+        let pods = |lab: &Lab| -> Vec<u32> {
+            let children = lab.children().into_iter().filter(|c| c.stage == Stage::Prove);
+            children.map(|c| c.parallelism).collect()
+        };
+        // Of eight subgraphs the last is proved by a child of its own.
+        lab.apply(job("digits", json!({ "partition": { "subgraphs": 8 }, "parallelism": 2 })));
+        lab.until("two children", |lab| pods(lab) == [2, 0]).await;
+        for (parallelism, expected) in [(json!(5), [5, 0]), (json!(null), [7, 1]), (json!(1), [1, 0])] {
+            lab.change("digits", json!({ "parallelism": parallelism }));
+            lab.until("another number of pods", |lab| pods(lab) == expected).await;
+        }
+        lab.settle().await;
+        let patches = lab.seen().iter().filter(|seen| seen.method == "PATCH" && seen.resource == "jobs").count();
+        assert_eq!(patches, 5, "none without need");
     });
 }
 
@@ -355,8 +397,11 @@ fn what_cannot_be_run_is_refused_by_field() {
         assert!(message.contains("spec.store.url"), "{message}");
 
         lab.api.state().refuse = |key, _| {
-            let refused =
-                fake::objects::Refusal { code: 422, reason: "Invalid", message: "spec.template: no such thing".into() };
+            let refused = crate::fake::objects::Refusal {
+                code: 422,
+                reason: "Invalid",
+                message: "spec.template: no such thing".into(),
+            };
             (key.resource == "jobs" && key.name.contains("prove")).then_some(refused)
         };
         lab.apply(job("invalid", json!({})));

@@ -11,13 +11,15 @@ use crds::{ProofJob, ProofModel, contract::Stage};
 use futures::FutureExt;
 use kube::{Client, runtime::utils::Backoff};
 use proofmill_operator::{
+    Replica,
     child::Child,
-    controller::{Pace, Scope, Shared},
+    controller::{Pace, Scope, Shared, Stop},
+    lease::LeaseSettings,
     metrics::Metrics,
     settings::Settings,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     api::{FakeApi, Seen},
@@ -112,9 +114,9 @@ impl Lab {
         let client = Client::new(self.api.clone(), "default");
         let workers = self.settings.workers.clone();
         let shared = Arc::new(Shared::new(client, workers, self.metrics.clone(), pace, "replica"));
-        let never = std::future::pending::<()>().shared();
-        let open =
-            |namespace: &Option<String>| Scope::open(shared.clone(), namespace.as_deref(), || Soon, never.clone());
+        let never: Stop = std::future::pending().boxed().shared();
+        let soon = || -> Box<dyn Backoff> { Box::new(Soon) };
+        let open = |namespace: &Option<String>| Scope::open(shared.clone(), namespace.as_deref(), soon, never.clone());
         let (scopes, work): (Vec<_>, Vec<_>) = self.namespaces.iter().map(open).unzip();
         self.scopes = scopes;
         self.operator = Some(tokio::spawn(async move { drop(futures::future::join_all(work).await) }));
@@ -123,6 +125,29 @@ impl Lab {
     /// How many objects' statuses the operator remembers.
     pub fn remembered(&self) -> usize {
         self.scopes.iter().map(|scope| scope.remembered()).sum()
+    }
+
+    /// A replica beside others, which waits for the lease. Returns what tells it to stop, and its life.
+    pub fn replica(&self, identity: &str) -> (watch::Sender<bool>, JoinHandle<anyhow::Result<()>>) {
+        let (stop, stopped) = watch::channel(false);
+        let mut lease = LeaseSettings::new("ns".into(), "proofmill-operator".into(), identity.into());
+        lease.look = Duration::from_millis(100);
+        let replica = Replica {
+            client: Client::new(self.api.clone(), "ns"),
+            lease,
+            namespaces: vec![],
+            workers: self.settings.workers.clone(),
+            metrics: self.metrics.clone(),
+            scopes: Arc::default(),
+            connected: Arc::default(),
+        };
+        (stop, tokio::spawn(replica.live(stopped)))
+    }
+
+    /// Who holds the lease.
+    pub fn leader(&self) -> Option<String> {
+        let lease = self.api.state().objects.get(&key("leases", "proofmill-operator")).ok()?;
+        lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 
     /// Kills the operator at once, as SIGKILL does.

@@ -1,0 +1,57 @@
+//! How much memory proving a subgraph is expected to take, from the key alone: what is held at its peak, rounded up.
+//!
+//! An estimate, for choosing a worker that is large enough; nothing depends on its being right.
+
+use verifier::commitment::{Code, Layout};
+use verifier::graph::{Graph, TensorId};
+use verifier::key::ModelKey;
+use verifier::plan::SubgraphPlan;
+use verifier::weight_layout;
+
+/// The process itself, and what is too small to count.
+const PROCESS: u64 = 16 << 20;
+/// Bytes of a field element.
+const WORD: u64 = 8;
+/// Bytes of a digest.
+const DIGEST: u64 = 32;
+/// Bytes for an element of a tensor: as it was read, decoded, and in use.
+const ELEMENT: u64 = 24;
+/// Bytes for a cell of an opened polynomial: the sums over it in the extension field.
+const OPENED: u64 = 16;
+/// Bytes for a fraction of the lookups' sum.
+const FRACTION: u64 = 96;
+
+/// Bytes for each subgraph.
+pub fn prove(key: &ModelKey) -> Vec<u64> {
+    (0..).zip(&key.plan().subgraphs).map(|(index, plan)| subgraph(key, index, plan)).collect()
+}
+
+fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
+    let graph = key.graph();
+    let (witness, weights) = (Layout::new(&plan.column_shapes), weight_layout(key, index));
+    let read = key.plan().boundary.iter().chain(&plan.weights).copied();
+    let made = plan.nodes.iter().filter_map(|&node| graph.nodes[node as usize].op.output());
+    let elements: u64 = read.chain(made).map(|tensor| len(graph, tensor)).sum();
+    let rows: usize = plan.tables.iter().map(|table| table.shape().iter().product::<usize>()).sum();
+    let fractions = rows as u64
+        + plan
+            .lookups
+            .iter()
+            .map(|l| l.leaves() as u64 * len(graph, graph.nodes[l.node as usize].op.inputs()[0]))
+            .sum::<u64>();
+    PROCESS + ELEMENT * elements + committed(&witness) + committed(&weights) + FRACTION * fractions
+}
+
+/// The cells, their codeword and its tree, and what opening adds.
+fn committed(layout: &Layout) -> u64 {
+    if layout.in_the_clear() {
+        return WORD * layout.cells() as u64;
+    }
+    let Code { log_inv_rate, log_width } = Code::new(layout.num_variables());
+    let (cells, codeword) = (1u64 << layout.num_variables(), 1u64 << (layout.num_variables() + log_inv_rate));
+    cells * (WORD + OPENED) + codeword * WORD + (codeword >> log_width) * 2 * DIGEST
+}
+
+fn len(graph: &Graph, tensor: TensorId) -> u64 {
+    graph.tensor(tensor).len() as u64
+}
