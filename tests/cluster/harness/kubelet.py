@@ -39,6 +39,8 @@ class Fate:
     """The pod is running, but its program does not start before this is set."""
     before: Callable[[], None] | None = None
     """Called before the program starts."""
+    instead: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Arguments that the program is given instead of others: a node of this kubelet has GPUs in name only."""
 
 
 RUN = Fate()
@@ -223,6 +225,7 @@ class Pod:
             record = Path(scratch, "record")
             record.touch()
             command, environment = self._command(Path(scratch), record)
+            command = [fate.instead.get(argument, argument) for argument in command]
             if self.ended.is_set():
                 return KILLED, ""
             with open(Path(scratch, "log"), "wb") as log:

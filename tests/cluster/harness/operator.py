@@ -67,6 +67,10 @@ class Operator:
             for verb in ("create", "patch", "delete")
         )
 
+    def reads(self) -> float:
+        """The requests by which it has looked something up, watches not counted."""
+        return sum(self.total("proofjob_operator_apiserver_requests_total", verb=verb) for verb in ("get", "list"))
+
     def quantile(self, name: str, share: float) -> float:
         """A quantile of a histogram over all its series: the upper bound of the bucket that it falls into."""
         counts: dict[float, float] = {}

@@ -76,6 +76,8 @@ def rights_without_namespaces(trial):
     assert _forbidden(
         api, "POST", PODS.format("default"), {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}}
     )
+    # Roles of the cluster do not go with the namespace.
+    trial.helm("uninstall", "proofmill")
 
 
 @scenario(timeout=60)

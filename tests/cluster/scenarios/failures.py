@@ -5,7 +5,9 @@ import time
 from harness.processes import until
 from harness.s3 import ObjectStore
 from harness.scenario import scenario
-from harness.trial import STAGES
+from harness.trial import JOBS, STAGES
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @scenario(timeout=120)
@@ -42,7 +44,7 @@ def operator_killed_again_and_again(trial):
 
 @scenario(timeout=90)
 def two_operators(trial):
-    """One of two leads; when it is told to stop, or is killed, the other takes over within the lease's time, and goes on."""
+    """One of two leads; when it is told to stop the other takes over at once, when it is killed within the lease's time."""
     first, second = trial.operator("a").start(), trial.operator("b").start()
     until(
         20, "a leader", lambda: first.total("proofjob_operator_leader") + second.total("proofjob_operator_leader") == 1
@@ -52,13 +54,55 @@ def two_operators(trial):
     trial.submit()
     trial.wait("quickstart", kind="Executed")
     assert leader.stop() == 0
-    until(25, "a new leader", lambda: standby.total("proofjob_operator_leader") == 1)
+    start = time.monotonic()
+    until(5, "a new leader at once", lambda: standby.total("proofjob_operator_leader") == 1)
+    print(f"handed over in {time.monotonic() - start:.1f} s")
     leader.start()
     standby.kill()
     until(25, "a leader again", lambda: leader.total("proofjob_operator_leader") == 1)
     proving.set()
     trial.wait("quickstart")
     _each_stage_once(trial, "quickstart")
+
+
+@scenario(timeout=90)
+def unreadable_objects(trial):
+    """Objects that were stored before the schema forbade them stop no other job, and whoever looks at them is told why."""
+    path = f"{DEFINITIONS}/proofjobs.proofmill.dev"
+    versions = trial.api.get(path)["spec"]["versions"]
+    anything = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    loose = {key: value for key, value in versions[0].items() if key != "selectableFields"} | {"schema": anything}
+    trial.api.patch(path, {"spec": {"versions": [loose]}})
+    good = trial.manifest()["spec"]
+    bad = {
+        "bits": {"spec": good | {"securityBits": "many"}},
+        "nothing": {},
+        "list": {"spec": [good]},
+        "status": {"spec": good, "status": {"conditions": "none"}},
+    }
+    try:
+        for name, body in bad.items():
+            metadata = {"name": name, "namespace": trial.namespace}
+            body |= {"apiVersion": "proofmill.dev/v1alpha1", "kind": "ProofJob", "metadata": metadata}
+            made = until(20, f"{name} to be stored", lambda body=body: trial.api.create(JOBS.format(trial.namespace), body))
+            if "status" in body:
+                trial.api.patch(f"{JOBS.format(trial.namespace)}/{name}/status", {"status": body["status"]})
+            assert made.get("spec") == body.get("spec"), made
+    finally:
+        trial.api.patch(path, {"spec": {"versions": versions}})
+    operator = trial.operator().start()
+    trial.submit()
+    trial.wait("quickstart")
+    trial.check_proof("quickstart")
+    events = trial.api.items(f"/apis/events.k8s.io/v1/namespaces/{trial.namespace}/events")
+    told = {event["regarding"]["name"] for event in events if event["reason"] == "Unreadable"}
+    assert told == set(bad), told
+    operator.kill()
+    operator.start()
+    trial.submit("again", input={"url": "digits/digit-1-2.png"})
+    trial.wait("again")
+    for name in bad:
+        trial.delete(name)
 
 
 @scenario(timeout=90)

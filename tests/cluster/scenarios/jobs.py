@@ -1,10 +1,12 @@
 """How a job goes from its manifest to its proof, or to a reason why there is none. On the control plane alone."""
 
+import threading
+
 from harness import kueue, tools
 from harness.kubelet import Fate
 from harness.processes import until
 from harness.scenario import scenario
-from harness.trial import JOBS, STAGES
+from harness.trial import CHART, JOBS, STAGES, Trial
 
 
 @scenario(timeout=60)
@@ -237,6 +239,86 @@ def time_to_live(trial):
 
 
 @scenario(timeout=90)
+def parallelism_changed(trial):
+    """Another parallelism holds for a job that is proving already: more pods are started, or those too many are ended."""
+    trial.operator().start()
+    proving = trial.hold("prove")
+    trial.submit(parallelism=1, retries=0)
+    for parallelism in (1, 3, 2):
+        trial.change("quickstart", parallelism=parallelism)
+        until(30, f"{parallelism} pods", lambda wanted=parallelism: len(_active(trial, "quickstart")) == wanted)
+    proving.set()
+    trial.wait("quickstart")
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=60)
+def memory_as_expected(trial):
+    """A subgraph that setup expects to need more than the smallest memory class begins in one that holds it."""
+    trial.operator().start()
+    trial.submit(stages={"prove": {"memoryClasses": ["4Mi", "1Gi"]}})
+    expected = trial.wait("quickstart")["model"]["memory"]
+    assert all(need["mebibytes"] > 4 for need in expected), expected
+    used = [_memory_limit(pod) for pod in trial.pods("quickstart", "prove")]
+    assert used == ["1Gi"] * 4, used
+    trial.check_proof("quickstart")
+
+
+@scenario(timeout=90)
+def scarce_gpus(trial):
+    """A job on GPUs has one for each of its pods, and no more pods at one time than there are; the others wait for theirs."""
+    trial.operator().start()
+    trial.kubelet.add_node("gpus", gpus=2)
+    try:
+        proving = threading.Event()
+        for stage in STAGES:
+            trial.let(stage, Fate(instead={"--device=Gpu": "--device=Cpu"}, wait=proving if stage == "prove" else None))
+        selector = {"nodeSelector": {"kubernetes.io/hostname": "gpus"}}
+        trial.submit(device="Gpu", stages={"prove": selector})
+        trial.wait("quickstart", kind="Executed")
+        waiting = until(30, "two pods that run and two that wait", lambda: _waiting(trial.pods("quickstart", "prove")))
+        for pod in trial.pods("quickstart"):
+            assert pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert all("Insufficient nvidia.com/gpu" in message for message in waiting), waiting
+        proving.set()
+        trial.wait("quickstart")
+        trial.check_proof("quickstart")
+    finally:
+        trial.kubelet.lose_node("gpus")
+
+
+@scenario(timeout=90)
+def every_namespace(trial):
+    """An operator without a list of namespaces runs the jobs of all, each with its own namespace's store."""
+    other = Trial(trial.session, f"{trial.namespace}-team", trial.kubelet)
+    try:
+        other.prepare()
+        claim = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "proofmill-store"},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "storageClassName": "test",
+                "volumeName": other.namespace,
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }
+        trial.api.create(f"/api/v1/namespaces/{other.namespace}/persistentvolumeclaims", claim)
+        values = trial.values(operator={"replicas": 0}, rbac={"aggregate": False})
+        trial.helm("upgrade", "proofmill", CHART, values=values)
+        trial.operator().start()
+        for place in (trial, other):
+            place.submit()
+        for place in (trial, other):
+            place.wait("quickstart")
+            place.check_proof("quickstart")
+    finally:
+        trial.helm("uninstall", "proofmill", "--ignore-not-found")
+        other.end()
+
+
+@scenario(timeout=90)
 def two_jobs_of_one_model(trial):
     """A ProofModel is set up once; jobs that refer to it start with execute."""
     trial.operator().start()
@@ -286,6 +368,14 @@ def _what_is_left(trial, name: str) -> list:
 
 def _active(trial, name: str) -> list[dict]:
     return [pod for pod in trial.pods(name) if pod["status"].get("phase") in ("Pending", "Running")]
+
+
+def _waiting(pods: list[dict]) -> list[str] | None:
+    """What the scheduler says of the two pods that it has no node for, once two others are running."""
+    conditions = [condition for pod in pods for condition in pod["status"].get("conditions", [])]
+    messages = [condition["message"] for condition in conditions if condition.get("reason") == "Unschedulable"]
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+    return messages if (len(running), len(messages)) == (2, 2) else None
 
 
 def _index(pod: dict) -> str:

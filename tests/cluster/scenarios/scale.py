@@ -36,7 +36,7 @@ def many(trial, count: int) -> None:
     operator = trial.operator().start()
     trial.submit("first")
     trial.wait("first")
-    before = operator.writes()
+    before, read = operator.writes(), operator.reads()
     memory = operator.memory()
     start = time.monotonic()
     for number in range(count):
@@ -55,11 +55,14 @@ def many(trial, count: int) -> None:
     until(3000, "the end of all jobs", all_ended, every=2)
     seconds = time.monotonic() - start
     writes = (operator.writes() - before) / count
-    quantile = operator.quantile("proofjob_operator_reconcile_duration_seconds", 0.99)
-    request = operator.quantile("proofjob_operator_apiserver_request_duration_seconds", 0.99)
+    reads = (operator.reads() - read) / count
+    of_hundred = {
+        name: operator.quantile(f"proofjob_operator_{name}_seconds", 0.99)
+        for name in ("reconcile_duration", "reconcile_queue", "event_to_status", "apiserver_request_duration")
+    }
     print(
-        f"{count} jobs: submitted in {submitted:.1f} s, ended after {seconds:.1f} s; {writes:.1f} API writes a job; operator"
-        f" {peak / 2**20:.0f} MiB; of a hundred reconciles 99 take at most {quantile} s, of a hundred requests {request} s"
+        f"{count} jobs: submitted in {submitted:.1f} s, ended after {seconds:.1f} s; {writes:.1f} API writes and {reads:.1f}"
+        f" reads a job; operator {peak / 2**20:.0f} MiB; 99 of a hundred at most {of_hundred} s"
     )
     assert writes <= WRITES_PER_JOB, writes
     assert peak <= MEMORY, peak

@@ -1,5 +1,6 @@
 """The chart by itself: what it renders, what it refuses, its alerts and dashboards. Needs no cluster."""
 
+import ipaddress
 import json
 import re
 import sys
@@ -100,6 +101,24 @@ def names_with_namespaces(alone):
 
 
 @scenario(timeout=60)
+def policies(alone):
+    """Workers reach stores and sources, no API server and no metadata service, and nobody reaches them; the operator reaches API servers."""
+    made = {made["metadata"]["name"]: made["spec"] for made in alone.objects({}) if made["kind"] == "NetworkPolicy"}
+    worker, operator = made["proofmill-worker"], made["proofmill-operator"]
+    assert worker["ingress"] == [] and set(worker["policyTypes"]) == {"Ingress", "Egress"}
+    assert [rule["ports"] for rule in operator["ingress"]] == [[{"port": "http"}]]
+    reached = {
+        (address, port)
+        for address in ("10.1.2.3", "203.0.113.9", "169.254.169.254", "2001:db8::9", "fd00:ec2::254")
+        for port in (53, 80, 443, 6443, 10250)
+        if _lets_out(worker, address, port)
+    }
+    stores = {(address, port) for address in ("10.1.2.3", "203.0.113.9", "2001:db8::9") for port in (53, 80, 443)}
+    assert reached == stores | {("169.254.169.254", 53), ("fd00:ec2::254", 53)}, reached
+    assert [port for port in (53, 80, 443, 6443, 8080) if _lets_out(operator, "10.1.2.3", port)] == [53, 443, 6443]
+
+
+@scenario(timeout=60)
 def pods_are_restricted(alone):
     """Every container that the chart makes is what the Pod Security Standard `restricted` asks for, and has no writable root."""
     for values in USERS.values():
@@ -171,6 +190,22 @@ def dashboards(alone):
             assert panel["title"] and panel["description"], panel
             assert panel["datasource"]["uid"] == "${datasource}"
             assert all(target["expr"] for target in panel["targets"])
+
+
+def _lets_out(policy: dict, address: str, port: int) -> bool:
+    """Whether a policy lets its pods open a TCP connection, as the API reference defines it."""
+    wanted = ipaddress.ip_address(address)
+
+    def covers(peer: dict) -> bool:
+        block = peer["ipBlock"]
+        inside, out = ipaddress.ip_network(block["cidr"]), map(ipaddress.ip_network, block.get("except", []))
+        return wanted in inside and not any(wanted in network for network in out)
+
+    return "Egress" in policy["policyTypes"] and any(
+        any(entry["port"] == port and entry.get("protocol", "TCP") == "TCP" for entry in rule["ports"])
+        and ("to" not in rule or any(covers(peer) for peer in rule["to"]))
+        for rule in policy["egress"]
+    )
 
 
 def _leaves(schema: dict, path: tuple = ()) -> list[tuple]:
