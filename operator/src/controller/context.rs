@@ -101,8 +101,8 @@ pub struct Published<S>(Mutex<HashMap<String, Written<S>>>);
 pub struct Written<S> {
     /// As it was sent.
     pub status: S,
-    /// As the API server keeps it.
-    kept: Option<S>,
+    /// As the API server keeps it, if that is something else.
+    kept: Option<Option<S>>,
     /// The object's version with it.
     version: Option<u64>,
     /// When.
@@ -123,7 +123,7 @@ impl<S: Clone + PartialEq> Published<S> {
 
     /// A status has been published; `answer` is the object that the API server has then.
     pub fn set<K: HasStatus<Status = S> + ResourceExt>(&self, uid: &str, status: S, answer: &K) {
-        let kept = answer.status().cloned();
+        let kept = (answer.status() != Some(&status)).then(|| answer.status().cloned());
         let written = Written { status, kept, version: version(answer), at: Instant::now() };
         locked(&self.0).insert(uid.into(), written);
     }
@@ -148,7 +148,12 @@ impl<S: PartialEq> Written<S> {
     /// Whether an object as it is now has another status, such as one that a leader sent before it lost its lease.
     pub fn is_overwritten<K: HasStatus<Status = S> + ResourceExt>(&self, now: &K) -> bool {
         let is_newer = matches!((self.version, version(now)), (Some(written), Some(seen)) if seen > written);
-        is_newer && now.status() != self.kept.as_ref()
+        is_newer && now.status() != self.kept.as_ref().map_or(Some(&self.status), Option::as_ref)
+    }
+
+    /// Whether an object is as it was when this was written, or newer.
+    pub fn is_seen<K: ResourceExt>(&self, now: &K) -> bool {
+        matches!((self.version, version(now)), (Some(written), Some(seen)) if seen >= written)
     }
 }
 

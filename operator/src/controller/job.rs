@@ -63,6 +63,10 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     let wait = look_again(wake, now, shared.pace.resync);
     let overwritten = last.as_ref().is_some_and(|written| written.is_overwritten(job));
     if status == *previous && !overwritten {
+        // Of a job that has ended nothing is to be remembered once the watch has brought what was written last.
+        if status.completion_time.is_some() && last.as_ref().is_some_and(|written| written.is_seen(job)) {
+            scope.jobs.forget(&owner.uid);
+        }
         return Ok(Action::requeue(wait));
     }
     let patience = last.as_ref().map(|written| shared.pace.progress.saturating_sub(written.at.elapsed()));

@@ -1,7 +1,7 @@
 //! What the Job controller and kubelets do: pods for Jobs, and the end that a script gives each of them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -55,6 +55,9 @@ pub struct Trial {
 
 pub type Script = Arc<dyn Fn(Trial) -> End + Send + Sync>;
 
+/// Jobs with pods that hang that are looked at again whenever something changes.
+const HANGING: usize = 8;
+
 /// Everything succeeds.
 pub fn smooth() -> Script {
     Arc::new(|_| End::Done)
@@ -67,10 +70,14 @@ struct Memory {
     /// Counted failures of an index of a Job.
     failures: HashMap<(String, u32), u32>,
     pods: u64,
-    /// Jobs that have changed or have pods that hang.
-    open: BTreeSet<Key>,
+    /// Jobs that have changed.
+    changed: BTreeSet<Key>,
+    /// Jobs with pods that hang, in the order in which they are looked at again.
+    hanging: VecDeque<Key>,
     /// The Job at hand has such a pod.
     hangs: bool,
+    /// Command lines of a Job's pods, parsed.
+    args: HashMap<(String, u32), WorkerArgs>,
     /// Up to where the log has been read.
     version: u64,
 }
@@ -93,22 +100,19 @@ pub async fn run(api: FakeApi, script: Script) {
 /// Lets every Job that has not ended take a step; says whether one did.
 fn step(objects: &mut Objects, script: &Script, memory: &mut Memory) -> bool {
     let begin = objects.log.partition_point(|change| change.version <= memory.version);
-    memory.open.extend(objects.log.iter().skip(begin).filter(|c| c.key.resource == "jobs").map(|c| c.key.clone()));
+    memory.changed.extend(objects.log.iter().skip(begin).filter(|c| c.key.resource == "jobs").map(|c| c.key.clone()));
     memory.version = objects.version;
+    let again = memory.hanging.len().min(HANGING);
     let mut moved = false;
-    for key in memory.open.clone() {
-        let Ok(job) = objects.get(&key) else {
-            memory.open.remove(&key);
-            continue;
-        };
+    for key in std::mem::take(&mut memory.changed).into_iter().chain(memory.hanging.drain(..again).collect::<Vec<_>>())
+    {
+        let Ok(job) = objects.get(&key) else { continue };
         let finished = job["status"]["conditions"].as_array().is_some_and(|all| !all.is_empty());
         memory.hangs = false;
-        let has_moved = !finished && step_job(objects, &key, &job, script, memory);
-        if !has_moved && !memory.hangs {
-            // It comes back when it changes.
-            memory.open.remove(&key);
+        moved |= !finished && step_job(objects, &key, &job, script, memory);
+        if memory.hangs && !memory.hanging.contains(&key) {
+            memory.hanging.push_back(key);
         }
-        moved |= has_moved;
     }
     moved
 }
@@ -179,7 +183,10 @@ impl Turn<'_> {
 
     /// Runs a pod to its end; says whether the Job has ended by it.
     fn try_index(&mut self, index: u32, script: &Script) -> bool {
-        let args = self.args(index);
+        let uid = self.job["metadata"]["uid"].as_str().unwrap().to_owned();
+        let parsed = self.memory.args.get(&(uid.clone(), index)).cloned();
+        let args = parsed.unwrap_or_else(|| self.args(index));
+        self.memory.args.entry((uid, index)).or_insert_with(|| args.clone());
         let task = args.stage.task();
         let owner = self.job["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap().to_owned();
         let class = self.job["metadata"]["labels"][names::CLASS].as_str().unwrap().parse().unwrap();
