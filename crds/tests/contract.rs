@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use proofmill_crds::{
-    Device, Digest, Format, MemoryNeed, Output, Subgraphs,
+    Digest, Format, MemoryNeed, Output, Subgraphs,
     contract::{
         AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, Processor, ProveArgs, RECORD_MAX_BYTES,
         RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
@@ -176,7 +176,8 @@ fn a_model_without_subgraphs_or_with_too_many_is_no_model() {
 fn the_memory_of_many_subgraphs_fits_and_lists_that_are_none_are_refused() {
     let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: u64::MAX };
     let record = |memory: Vec<MemoryNeed>| {
-        let summary = Summary::Model { subgraphs: 1024, commitment: Digest([1; 32]), key: artifact, memory };
+        let (commitment, tokenizer) = (Digest([1; 32]), Some(artifact));
+        let summary = Summary::Model { subgraphs: 1024, commitment, key: artifact, tokenizer, memory };
         let usage = Usage { device: "gpu".repeat(50), ..Usage::default() };
         let outcome = Outcome::Done { artifact, reused: false, summary };
         ResultRecord { task: Task::Setup {}, outcome, usage }.to_json()

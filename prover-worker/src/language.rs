@@ -1,6 +1,9 @@
 //! Language models in the stages: files in, an integer model and its tokenizer out; a prompt in, an answer out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crds::contract::SetupArgs;
 use formats::{Checkpoint, Source, Tokenizer};
@@ -56,12 +59,10 @@ pub fn fetch_folder(url: &str) -> Result<Files, StageError> {
     if let Some(index) = &index {
         let Index { weight_map } = serde_json::from_slice(index)
             .map_err(|error| StageError::deterministic(format!("{url}: {INDEX}: {error}")))?;
-        for name in weight_map.into_values() {
-            if !files.contains_key(&name) {
-                let part = folder.read(&name)?;
-                let part = part.ok_or_else(|| StageError::deterministic(format!("{url}: {name}: no such file")))?;
-                files.insert(name, part);
-            }
+        for name in weight_map.into_values().collect::<BTreeSet<_>>() {
+            let part = folder.read(&name)?;
+            let part = part.ok_or_else(|| StageError::deterministic(format!("{url}: {name}: no such file")))?;
+            files.insert(name, part);
         }
     }
     files.extend(index.map(|bytes| (INDEX.into(), bytes)));

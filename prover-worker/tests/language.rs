@@ -10,6 +10,7 @@ use crds::{
     },
 };
 use formats::Tokenizer;
+use kernels::Cpu;
 use prover_worker::{Finished, StageError, run_stage, store::Store};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ struct Adder {
 impl Adder {
     fn new() -> Self {
         let store = Store::in_memory().unwrap();
-        let setup = run_stage(&store, &StageArgs::Setup(setup_of(&example(), 9, 4))).unwrap().artifact.digest;
+        let setup = run_stage(&Cpu, &store, &StageArgs::Setup(setup_of(&example(), 9, 4))).unwrap().artifact.digest;
         Self { store, setup }
     }
 
@@ -59,7 +60,7 @@ impl Adder {
     fn execute(&self, input: &Value) -> Result<Finished, StageError> {
         let input = self.store.put(input.to_string().into_bytes()).unwrap().digest;
         let args = ExecuteArgs { setup: self.setup, input: format!("artifact:{input}") };
-        run_stage(&self.store, &StageArgs::Execute(args))
+        run_stage(&Cpu, &self.store, &StageArgs::Execute(args))
     }
 
     /// What is answered.
@@ -86,8 +87,8 @@ fn a_prompt_is_answered_and_proved() {
     let adder = Adder::new();
     let execution = adder.execute(&json!({ "prompt": "27+35=" })).unwrap().artifact.digest;
     let proofs = (0..SUBGRAPHS).map(|i| StageArgs::Prove(ProveArgs::of(execution, i)));
-    proofs.for_each(|stage| drop(run_stage(&adder.store, &stage).unwrap()));
-    let aggregated = run_stage(&adder.store, &StageArgs::Aggregate(AggregateArgs { execution })).unwrap();
+    proofs.for_each(|stage| drop(run_stage(&Cpu, &adder.store, &stage).unwrap()));
+    let aggregated = run_stage(&Cpu, &adder.store, &StageArgs::Aggregate(AggregateArgs { execution })).unwrap();
     let proof: ProofManifest = adder.read(aggregated.artifact.digest);
 
     let setup: SetupManifest = adder.read(adder.setup);
@@ -150,7 +151,7 @@ fn prompts_that_do_not_fit_are_refused() {
 #[test]
 fn models_that_cannot_be_set_up_are_refused_by_file() {
     let refusal = |args: SetupArgs| {
-        let error = run_stage(&Store::in_memory().unwrap(), &StageArgs::Setup(args)).unwrap_err();
+        let error = run_stage(&Cpu, &Store::in_memory().unwrap(), &StageArgs::Setup(args)).unwrap_err();
         assert_eq!(error.kind, FailureKind::Deterministic);
         error.message
     };

@@ -13,7 +13,8 @@ const SUBGRAPHS: u32 = 4;
 
 /// Runs a stage in a process of its own, whose peak memory is the stage's.
 fn stage(store: &str, stage: StageArgs) -> (ArtifactRef, Summary, u64) {
-    let args = WorkerArgs { store: store.into(), device: Device::Cpu, record: None, until_stdin_closes: false, stage };
+    let args =
+        WorkerArgs { store: store.into(), device: Device::Cpu.into(), record: None, until_stdin_closes: false, stage };
     let done = Command::new(env!("CARGO_BIN_EXE_prover-worker")).args(args.to_args()).output().unwrap();
     let record = ResultRecord::from_json(done.stdout.trim_ascii()).unwrap();
     match record.outcome {
@@ -35,6 +36,8 @@ fn proving_takes_about_the_memory_that_setup_expects() {
             source: url(model),
             format: Format::Onnx,
             calibration: vec![],
+            sequence: 64,
+            answer: 16,
             subgraphs: Subgraphs::Count(SUBGRAPHS),
             security_bits: 128,
         };

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use crds::{
     Device,
@@ -22,7 +22,7 @@ use crate::{
     args::BenchArgs,
     run::{
         directory_url,
-        executor::{Executor, Failed},
+        executor::{Executor, Failed, Heard},
         job::TaskUsage,
     },
 };
@@ -132,6 +132,7 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
         cpu_seconds: usage::cpu_seconds(),
         peak_memory_bytes: usage::peak_memory_bytes().unwrap_or(0),
         device: "cpu".into(),
+        ..Usage::default()
     };
     let mut usages = vec![TaskUsage { task: Task::Setup {}, usage: own, artifact: setup }];
 
@@ -159,12 +160,12 @@ fn run_alone(executor: &mut Executor, stage: StageArgs) -> Result<TaskUsage> {
     executor.start(stage, cores)?;
     loop {
         match executor.wait(std::time::Duration::from_secs(1)) {
-            Some((task, Ok(record))) => {
+            Some(Heard::Ended(task, ended)) => {
+                let record = ended.map_err(|Failed { failure, .. }| anyhow!("{task}: {}", failure.message))?;
                 let Outcome::Done { artifact, .. } = record.outcome else { bail!("{task} did not finish") };
                 return Ok(TaskUsage { task, usage: record.usage, artifact });
             }
-            Some((task, Err(Failed { failure, .. }))) => bail!("{task}: {}", failure.message),
-            None => {}
+            Some(Heard::Token(_)) | None => {}
         }
     }
 }

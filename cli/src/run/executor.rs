@@ -111,7 +111,7 @@ impl Executor {
                     return None;
                 }
                 self.running.remove(&ended.task);
-                Some(Heard::Ended(ended.task, judge(&ended)))
+                Some(Heard::Ended(ended.task, Box::new(judge(&ended))))
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
         }
@@ -123,7 +123,7 @@ pub enum Heard {
     /// A language model's next token, and the text that is whole with it.
     Token(Token),
     /// It has ended.
-    Ended(Task, Result<ResultRecord, Failed>),
+    Ended(Task, Box<Result<ResultRecord, Failed>>),
 }
 
 /// A token as a worker's log has it.

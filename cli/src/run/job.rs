@@ -108,7 +108,7 @@ impl Job {
                 return Ok(Finished { status, proof, tokenizer, usages });
             }
             match self.executor.wait(TICK) {
-                Some(Heard::Ended(task, ended)) => self.observe(task, ended, progress),
+                Some(Heard::Ended(task, ended)) => self.observe(task, *ended, progress),
                 Some(Heard::Token(token)) => progress.token(&token),
                 None => {}
             }

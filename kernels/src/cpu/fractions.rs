@@ -142,11 +142,12 @@ mod tests {
             let children = split_fractions(&below, K::TWO);
             let odd = |v: &[K], place: usize| if place % length + 1 < length { v[place + 1] } else { K::ZERO };
             let half = length.div_ceil(2);
-            for i in 0..above.p.len() {
+            for (i, sums) in above.p.iter().copied().zip(above.q.iter().copied()).enumerate() {
                 let place = i / half * length + 2 * (i % half);
                 let (even, odd) = ((below.p[place], below.q[place]), (odd(&below.p, place), odd(&below.q, place)));
-                assert_eq!((above.p[i], above.q[i]), sum(even, odd));
-                let split = (children[0][i] - K::TWO * even.1, children[1][i], (children[2][i], children[3][i]));
+                assert_eq!(sums, sum(even, odd));
+                let [u, q, p, r] = children.each_ref().map(|child| child[i]);
+                let split = (u - K::TWO * even.1, q, (p, r));
                 assert_eq!(split, (even.0, even.1, odd));
             }
             let (shape, length) = (&above.shape, row_length(&above.shape));

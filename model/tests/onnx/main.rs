@@ -88,7 +88,7 @@ fn an_arg_max_over_a_long_axis_finds_the_first_or_the_last() {
         for (select, expected) in [(0, first), (1, last)] {
             let attributes = [("axis", Int(1)), ("keepdims", Int(0)), ("select_last_index", Int(select))];
             let bytes = Builder::new(&[1, 300]).node("ArgMax", &["x"], "y", &attributes).outputs(&["y"]);
-            assert_eq!(run(&bytes, &[x.clone()]), [expected]);
+            assert_eq!(run(&bytes, std::slice::from_ref(&x)), [expected]);
         }
     }
 }
