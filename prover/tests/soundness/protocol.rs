@@ -171,7 +171,7 @@ fn lookups_that_are_left_out_are_missed() {
     let omitted = |trees: &mut [Vec<Fraction>], _: &Challenges| {
         trees.iter_mut().flatten().for_each(|leaf| leaf.p = K::ZERO);
     };
-    let expected = "subgraph 0: lookup 'lookup': one lookup for every limb does not hold";
+    let expected = "subgraph 0: lookups like 'lookup': one lookup for every limb does not hold";
     assert_eq!(forged(overlapping, omitted), expected);
     // Only the row that is in no table.
     assert_eq!(forged(overlapping, |trees, _| trees[0][0].p = K::ZERO), expected);
@@ -188,7 +188,7 @@ fn a_lookup_made_twice_is_noticed() {
             row.p -= delta;
         }
     };
-    let expected = "subgraph 0: lookup 'lookup': one lookup for every limb does not hold";
+    let expected = "subgraph 0: lookups like 'lookup': one lookup for every limb does not hold";
     assert_eq!(forged(honest, twice), expected);
 }
 
@@ -200,7 +200,7 @@ fn rows_looked_up_are_the_committed_ones() {
         lookups[0][0].q = tables[0][7].q;
         tables[0][7].p -= K::ONE;
     };
-    assert_eq!(forged(overlapping, replaced), "subgraph 0: lookup 'lookup': the rows looked up does not hold");
+    assert_eq!(forged(overlapping, replaced), "subgraph 0: lookups like 'lookup': the rows looked up does not hold");
 }
 
 #[test]
