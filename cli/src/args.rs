@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::TypedValueParser};
 use crds::{
     Format, Model, Subgraphs, Tokens,
     contract::{Processor, WorkerArgs},
@@ -32,6 +32,8 @@ pub enum Command {
     /// Import a model, or look into one
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Measure what a language model loses by being integers: perplexity on a text, error by layer
+    Eval(EvalArgs),
     /// Measure every stage on a model, or every primitive by itself
     Bench(BenchArgs),
     /// Run one stage of a job, as prover-worker does
@@ -131,6 +133,35 @@ pub struct InspectArgs {
     /// How to set a model up; a key has been set up already.
     #[command(flatten)]
     pub setup: SetupOptions,
+}
+
+/// Arguments of `eval`.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// The model: a GGUF file, or a directory with config.json and safetensors
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// The text that it foretells
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Tokens of a window, the one for its beginning included [default: the model's context, at most 512]
+    #[arg(long, value_name = "N")]
+    pub context: Option<usize>,
+    /// Measure the text's first K windows [default: all]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..).map(|k| k as usize))]
+    pub windows: Option<usize>,
+    /// Another text, to calibrate on [default: the end of the text, which is then not measured]
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+    /// A tokenizer.json, for a model that brings none
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Draw the error of every layer into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub chart: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `bench`.

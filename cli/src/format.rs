@@ -52,9 +52,28 @@ pub fn indented(text: &str) -> String {
     text.split('\n').map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// Text for XML, without the characters that XML has no way to write.
+pub fn escape(text: &str) -> String {
+    let allowed = text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'));
+    allowed
+        .map(|c| match c {
+            '&' => "&amp;".into(),
+            '<' => "&lt;".into(),
+            '>' => "&gt;".into(),
+            '"' => "&quot;".into(),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, seconds};
+    use super::{bytes, escape, seconds};
+
+    #[test]
+    fn names_from_models_cannot_break_the_file() {
+        assert_eq!(escape("a<b>&\"\u{0}\n"), "a&lt;b&gt;&amp;&quot;");
+    }
 
     #[test]
     fn units_change_where_they_should() {

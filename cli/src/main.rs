@@ -1,9 +1,10 @@
-//! `proofmill`: run a `ProofJob` on this machine, verify a proof, look at a model, measure.
+//! `proofmill`: run a `ProofJob` on this machine, verify a proof, look at a model, measure it.
 //!
 //! Installed or linked as `kubectl-proofmill` it is a plugin: `kubectl proofmill verify ..`.
 
 mod args;
 mod bench;
+mod eval;
 mod format;
 mod model;
 mod run;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Model(args) => model::model(&args),
+        Command::Eval(args) => eval::eval(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Worker(args) => return prover_worker::run(&args),
     };

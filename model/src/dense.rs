@@ -2,6 +2,7 @@
 //! [`einsum`] and [`rearrange`]. Integers wrap; the interval analysis makes sure that no final value does.
 
 mod narrow;
+mod product;
 mod sparse;
 
 use kernels::Ints;
@@ -15,6 +16,8 @@ pub trait Scalar: Copy + Send + Sync + PartialEq + Default + 'static {
     const ONE: Self;
     /// `self + a * b`.
     fn add_product(self, a: Self, b: Self) -> Self;
+    /// `out[i, j] = sum_k a[i, k] b[j, k]` by blocks, all row-major, `n` columns; whether that is exact, and done.
+    fn product(k: usize, a: &[Self], b: &[Self], n: usize, out: &mut [Self]) -> bool;
 }
 
 impl Scalar for f64 {
@@ -22,12 +25,19 @@ impl Scalar for f64 {
     fn add_product(self, a: Self, b: Self) -> Self {
         self + a * b
     }
+    fn product(k: usize, a: &[Self], b: &[Self], n: usize, out: &mut [Self]) -> bool {
+        product::reals(k, a, b, n, out);
+        true
+    }
 }
 
 impl Scalar for i64 {
     const ONE: Self = 1;
     fn add_product(self, a: Self, b: Self) -> Self {
         self.wrapping_add(a.wrapping_mul(b))
+    }
+    fn product(k: usize, a: &[Self], b: &[Self], n: usize, out: &mut [Self]) -> bool {
+        product::integers(k, a, b, n, out)
     }
 }
 
@@ -85,12 +95,15 @@ fn offsets(dims: &[usize], labels: &[u8], order: &[u8]) -> Vec<usize> {
 
 /// `sum_t coefficient_t * sum over the term's labels that are not in `out` of prod_k factor_{t,k}`, of shape `dims[out]`.
 pub fn einsum<T: Scalar>(dims: &[usize], out: &[u8], terms: Vec<(T, Vec<Factor<'_, T>>)>) -> Vec<T> {
-    let mut result = vec![T::default(); lengths(dims, out).iter().product()];
+    let mut sum = None;
     for (coefficient, factors) in terms {
-        let product = contract(dims, out, factors);
-        add(dims, out, &mut result, coefficient, &product);
+        add(dims, out, &mut sum, coefficient, contract(dims, out, factors));
     }
-    result
+    sum.unwrap_or_else(|| zeros(dims, out))
+}
+
+fn zeros<T: Scalar>(dims: &[usize], out: &[u8]) -> Vec<T> {
+    vec![T::default(); lengths(dims, out).iter().product()]
 }
 
 /// An operand of an integer contraction: a tensor with a label for each axis, perhaps in the width that it is stored in.
@@ -112,7 +125,7 @@ impl<'a> Operand<'a> {
 
 /// As [`einsum`], without widening large constants.
 pub fn integer_einsum(dims: &[usize], out: &[u8], terms: Vec<(i64, Vec<Operand<'_>>)>) -> Vec<i64> {
-    let mut result = vec![0; lengths(dims, out).iter().product()];
+    let mut sum = None;
     for (coefficient, mut operands) in terms {
         let size = |o: &Operand<'_>| if let Operand::Stored(ints, _) = o { ints.len() } else { 0 };
         let largest = (0..operands.len()).max_by_key(|&i| size(&operands[i])).filter(|&i| size(&operands[i]) > 0);
@@ -128,13 +141,18 @@ pub fn integer_einsum(dims: &[usize], out: &[u8], terms: Vec<(i64, Vec<Operand<'
             factors.extend(constant.map(Operand::wide));
             contract(dims, out, factors)
         });
-        add(dims, out, &mut result, coefficient, &product);
+        add(dims, out, &mut sum, coefficient, product);
     }
-    result
+    sum.unwrap_or_else(|| zeros(dims, out))
 }
 
-/// `sum += coefficient * term`, the term repeated along the labels that it lacks.
-fn add<T: Scalar>(dims: &[usize], out: &[u8], sum: &mut [T], coefficient: T, term: &Factor<'_, T>) {
+/// `sum += coefficient * term`, the term repeated along the labels that it lacks; the first term may be the sum itself.
+fn add<T: Scalar>(dims: &[usize], out: &[u8], sum: &mut Option<Vec<T>>, coefficient: T, term: Factor<'_, T>) {
+    if sum.is_none() && coefficient == T::ONE && term.labels == out {
+        *sum = Some(term.data.into_owned());
+        return;
+    }
+    let sum = sum.get_or_insert_with(|| zeros(dims, out));
     if term.labels == out {
         for (sum, &x) in sum.iter_mut().zip(term.data.iter()) {
             *sum = sum.add_product(coefficient, x);
@@ -155,7 +173,12 @@ fn contract<'a, T: Scalar>(dims: &[usize], keep: &[u8], mut factors: Vec<Factor<
     factors.sort_by_key(|f| f.data.len());
     while let Some(next) = factors.pop() {
         let needed: Vec<u8> = factors.iter().flat_map(|f| &f.labels).chain(keep).copied().collect();
-        product = pair(dims, &needed, &product, &next);
+        // The rows of the result are those of the factor whose own labels come first.
+        let first = |f: &Factor<'_, T>, other: &Factor<'_, T>| {
+            keep.iter().position(|l| f.labels.contains(l) && !other.labels.contains(l))
+        };
+        let turned = matches!((first(&product, &next), first(&next, &product)), (Some(a), Some(b)) if b < a);
+        product = if turned { pair(dims, &needed, &next, &product) } else { pair(dims, &needed, &product, &next) };
     }
     sum_out(dims, keep, &product).unwrap_or(product)
 }
@@ -233,6 +256,13 @@ fn pair<T: Scalar>(dims: &[usize], needed: &[u8], a: &Factor<'_, T>, b: &Factor<
             *value = dot(x, column);
         }
     };
+    let blocked = product::pays(m, n, k) && {
+        let batches = data.chunks_mut(m * n).zip(left.chunks(m * k).zip(right.chunks(n * k)));
+        batches.into_iter().all(|(out, (left, right))| T::product(k, left, right, n, out))
+    };
+    if blocked {
+        return Factor::owned(data, labels);
+    }
     if data.len() * k >= PARALLEL {
         data.par_chunks_mut(n).enumerate().for_each(row);
     } else {

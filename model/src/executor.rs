@@ -3,7 +3,7 @@
 use crate::dense;
 use kernels::Ints;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 use verifier::graph::{Advice, AdviceRule, Bound, Einsum, Graph, Lookup, Op, Tensor, TensorId, View};
 
@@ -69,19 +69,114 @@ pub fn execute(graph: &Graph, nodes: impl IntoIterator<Item = u32>, values: &mut
     }
     let mut tables = HashMap::new();
     for index in nodes {
-        let node = graph.nodes.get(index as usize).ok_or(ExecuteError::Node(index))?;
-        let run = Run { graph, layer: &node.name, values };
-        let result = match &node.op {
-            Op::Einsum(e) => Some((e.output, run.einsum(e)?)),
-            Op::View(v) => Some((v.output, run.view(v)?)),
-            Op::Advice(a) => Some((a.output, run.advice(a)?)),
-            Op::Lookup(l) => run.lookup(l, &mut tables)?,
-        };
-        if let Some((output, data)) = result {
-            values[output.index()] = Some(Ints::from(data));
+        if let Some((output, data)) = node(graph, index, &Known { values, weights: None }, &mut tables)? {
+            values[output.index()] = Some(data);
         }
     }
     Ok(())
+}
+
+/// A run that keeps a tensor no longer than it is read, and goes no further than it is asked to.
+pub(crate) struct Lazy<'a> {
+    graph: &'a Graph,
+    weights: &'a BTreeMap<TensorId, Ints>,
+    values: Values,
+    tables: HashMap<TensorId, Vec<i64>>,
+    /// How many readers each tensor still has, [`Lazy::take`] among them.
+    readers: Vec<usize>,
+    next: usize,
+}
+
+impl<'a> Lazy<'a> {
+    /// A run on one input each; `taken` are the tensors that will be asked for, once for each time that they are named.
+    pub fn new(
+        graph: &'a Graph,
+        weights: &'a BTreeMap<TensorId, Ints>,
+        inputs: impl IntoIterator<Item = Ints>,
+        taken: impl IntoIterator<Item = TensorId>,
+    ) -> Result<Self, ExecuteError> {
+        let mut readers = vec![0; graph.tensors.len()];
+        let read = graph.nodes.iter().flat_map(|node| node.op.inputs());
+        read.chain(taken).for_each(|tensor| readers[tensor.index()] += 1);
+        let mut values: Values = vec![None; graph.tensors.len()];
+        for (port, input) in graph.inputs.iter().zip(inputs) {
+            check_given(graph, port.tensor, &input)?;
+            values[port.tensor.index()] = Some(input);
+        }
+        Ok(Self { graph, weights, values, tables: HashMap::new(), readers, next: 0 })
+    }
+
+    /// Runs until a tensor is there, and hands it to `read`.
+    pub fn take<R>(&mut self, tensor: TensorId, read: impl FnOnce(&Ints) -> R) -> Result<R, ExecuteError> {
+        while self.values[tensor.index()].is_none() && !self.weights.contains_key(&tensor) {
+            self.step()?;
+        }
+        let known = Known { values: &self.values, weights: Some(self.weights) };
+        let result = known.get(self.graph, "", tensor).map(read);
+        self.release(tensor);
+        result
+    }
+
+    /// Runs what is left: its assertions count too.
+    pub fn finish(mut self) -> Result<(), ExecuteError> {
+        while self.next < self.graph.nodes.len() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), ExecuteError> {
+        let index = self.next as u32;
+        let known = Known { values: &self.values, weights: Some(self.weights) };
+        let computed = node(self.graph, index, &known, &mut self.tables)?;
+        self.next += 1;
+        if let Some((output, data)) = computed
+            && self.readers[output.index()] > 0
+        {
+            self.values[output.index()] = Some(data);
+        }
+        self.graph.nodes[index as usize].op.inputs().into_iter().for_each(|tensor| self.release(tensor));
+        Ok(())
+    }
+
+    fn release(&mut self, tensor: TensorId) {
+        let readers = &mut self.readers[tensor.index()];
+        *readers = readers.saturating_sub(1);
+        if *readers == 0 {
+            self.values[tensor.index()] = None;
+        }
+    }
+}
+
+/// What has a value.
+struct Known<'a> {
+    values: &'a Values,
+    weights: Option<&'a BTreeMap<TensorId, Ints>>,
+}
+
+impl<'a> Known<'a> {
+    fn get(&self, graph: &Graph, layer: &str, id: TensorId) -> Result<&'a Ints, ExecuteError> {
+        let value = self.values[id.index()].as_ref().or_else(|| self.weights.and_then(|w| w.get(&id)));
+        value.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: graph.tensor(id).name.clone() })
+    }
+}
+
+/// Computes one node.
+fn node(
+    graph: &Graph,
+    index: u32,
+    known: &Known<'_>,
+    tables: &mut HashMap<TensorId, Vec<i64>>,
+) -> Result<Option<(TensorId, Ints)>, ExecuteError> {
+    let node = graph.nodes.get(index as usize).ok_or(ExecuteError::Node(index))?;
+    let run = Run { graph, layer: &node.name, known };
+    let result = match &node.op {
+        Op::Einsum(e) => Some((e.output, run.einsum(e)?)),
+        Op::View(v) => Some((v.output, run.view(v)?)),
+        Op::Advice(a) => Some((a.output, run.advice(a)?)),
+        Op::Lookup(l) => run.lookup(l, tables)?,
+    };
+    Ok(result.map(|(output, data)| (output, Ints::from(data))))
 }
 
 fn check_given(graph: &Graph, id: TensorId, value: &Ints) -> Result<(), ExecuteError> {
@@ -109,15 +204,12 @@ pub(crate) fn check_range(graph: &Graph, id: TensorId, values: &[i64]) -> Result
 struct Run<'a> {
     graph: &'a Graph,
     layer: &'a str,
-    values: &'a Values,
+    known: &'a Known<'a>,
 }
 
 impl Run<'_> {
     fn stored(&self, id: TensorId) -> Result<&Ints, ExecuteError> {
-        self.values[id.index()].as_ref().ok_or_else(|| ExecuteError::Missing {
-            layer: self.layer.into(),
-            tensor: self.graph.tensor(id).name.clone(),
-        })
+        self.known.get(self.graph, self.layer, id)
     }
 
     fn read(&self, id: TensorId) -> Result<Vec<i64>, ExecuteError> {

@@ -2,7 +2,7 @@
 
 use crate::float::{Graph as FloatGraph, Kind, Op, fuse};
 use crate::lower::builder::Overflow;
-use crate::lower::resolution;
+use crate::lower::{Lowered, Quantised, resolution};
 use crate::report::AccuracyReport;
 use crate::{ExecuteError, InputError, onnx, quantise};
 use kernels::Ints;
@@ -110,6 +110,8 @@ impl ImportError {
 
 /// Headroom above calibrated ranges: samples that the user gave, and generated ones.
 const HEADROOM: (f64, f64) = (1.125, 2.0);
+/// A model of more weights is compared with its float form on one sample only.
+const LARGE: usize = 1 << 24;
 /// Number of samples that are generated when none are given.
 const GENERATED: usize = 4;
 
@@ -119,11 +121,20 @@ const GENERATED: usize = 4;
 /// What is wrong with the file, or what in it is not supported, by node and operator; see [`ImportError`].
 pub fn import_onnx(bytes: &[u8], options: &ImportOptions) -> Result<Model, ImportError> {
     check_options(options)?;
-    quantised(onnx::read(bytes, options)?, options)
+    Ok(quantised(onnx::read(bytes, options)?, options)?.model)
+}
+
+/// An integer model beside what it was made of.
+pub(crate) struct Imported {
+    pub model: Model,
+    /// The model in floating point, simplified.
+    pub float: FloatGraph,
+    /// The tensor of every value of it that has one.
+    pub values: Vec<Option<Quantised>>,
 }
 
 /// The integer model of a float graph: simplifies, calibrates, quantises, checks, and measures the accuracy.
-pub(crate) fn quantised(float: FloatGraph, options: &ImportOptions) -> Result<Model, ImportError> {
+pub(crate) fn quantised(float: FloatGraph, options: &ImportOptions) -> Result<Imported, ImportError> {
     check_options(options)?;
     let mut float = fuse::fuse(float);
     let mut warnings = Vec::new();
@@ -135,11 +146,15 @@ pub(crate) fn quantised(float: FloatGraph, options: &ImportOptions) -> Result<Mo
     } else {
         (check_samples(&float, &options.samples)?, HEADROOM.0)
     };
-    let seen = quantise::calibrate(&float, &samples, headroom);
-    quantise::settle_masks(&mut float, &seen);
-    let ranges = quantise::calibrate(&float, &samples, headroom);
-    let (lowered, report) = resolution::choose(&float, &ranges, options, &samples, warnings)?;
-    Ok(Model { graph: lowered.builder.graph, weights: lowered.builder.weights, report })
+    let ranges = quantise::calibrate_masked(&mut float, &samples, headroom);
+    let compared = if constants(&float) > LARGE { &samples[..1] } else { &samples[..] };
+    let (Lowered { builder, values, .. }, report) = resolution::choose(&float, &ranges, options, compared, warnings)?;
+    Ok(Imported { model: Model { graph: builder.graph, weights: builder.weights, report }, float, values })
+}
+
+/// Elements of all constants.
+fn constants(float: &FloatGraph) -> usize {
+    float.nodes.iter().map(|node| if let Op::Constant(data) = &node.op { data.len() } else { 0 }).sum()
 }
 
 fn check_options(options: &ImportOptions) -> Result<(), ImportError> {

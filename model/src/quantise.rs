@@ -1,12 +1,16 @@
 //! Scales: what calibration learns about each value, and the way from real inputs to integers and back.
 
-use crate::float::{ABSENT, Graph as FloatGraph, Kind, Op, execute};
+use crate::float::{ABSENT, Graph as FloatGraph, Kind, Node, Op, Value, execute};
 use kernels::Ints;
+use rayon::prelude::*;
 use thiserror::Error;
 use verifier::graph::Graph;
 
 /// `exp(-MASK_DEPTH)` is far below the last digit of any table entry.
 pub const MASK_DEPTH: f64 = 14.0;
+
+/// Values that one core looks at in one go.
+const CHUNK: usize = 1 << 16;
 
 /// The values seen at calibration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,11 +38,12 @@ impl Range {
         (lo, hi)
     }
 
-    fn include(&mut self, x: f64) {
-        if x > ABSENT / 2.0 && x.is_finite() {
-            self.min = self.min.min(x);
-            self.max = self.max.max(x);
-        }
+    fn including(self, x: f64) -> Self {
+        if x > ABSENT / 2.0 && x.is_finite() { self.and(Self { min: x, max: x }) } else { self }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
     fn widened(self, headroom: f64) -> Self {
@@ -51,25 +56,56 @@ impl Range {
 }
 
 /// Runs the float model on samples; the range of every value, reals widened by `headroom`.
-pub fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Vec<Range> {
+fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Vec<Range> {
     let mut ranges = vec![Range::EMPTY; graph.nodes.len()];
     for sample in samples {
         execute::run(graph, sample, &mut |value, data| {
             if graph.as_constant(value).is_none() {
-                data.iter().for_each(|&x| ranges[value.0].include(x));
+                let seen = data.par_chunks(CHUNK).map(|chunk| chunk.iter().fold(Range::EMPTY, |r, &x| r.including(x)));
+                let seen = seen.reduce(|| Range::EMPTY, Range::and);
+                ranges[value.0] = ranges[value.0].and(seen);
             }
         });
     }
-    let widen = |(range, node): (Range, &crate::float::Node)| match node.kind {
+    let widen = |(range, node): (Range, &Node)| match node.kind {
         Kind::Real => range.widened(headroom),
         Kind::Int | Kind::Bool => range,
     };
     ranges.into_iter().zip(&graph.nodes).map(widen).collect()
 }
 
+/// The range of every value, and masks of finite size: calibration, twice where that takes two runs, as what is masked has no
+/// size in the first.
+pub fn calibrate_masked(graph: &mut FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Vec<Range> {
+    let seen = calibrate(graph, samples, headroom);
+    let absent =
+        |&(value, _): &(Value, _)| graph.as_constant(value).is_some_and(|data| data.iter().any(|&x| x <= ABSENT / 2.0));
+    let added = |node: &Node| match &node.op {
+        Op::Einsum { terms, .. } => terms.iter().flat_map(|t| &t.operands).any(absent),
+        _ => false,
+    };
+    let added = graph.nodes.iter().any(added);
+    if !added && !graph.nodes.iter().any(|node| matches!(node.op, Op::Mask { .. })) {
+        return seen;
+    }
+    settle_masks(graph, &seen);
+    // What a node masks is the same number everywhere, so one sample shows what becomes of it.
+    let again = calibrate(graph, if added { samples } else { &samples[..samples.len().min(1)] }, headroom);
+    if added { again } else { seen.into_iter().zip(again).map(|(a, b)| a.and(b)).collect() }
+}
+
+/// Undoes [`settle_masks`] where a node masks: what is hidden is absent again, as in the model itself.
+pub fn unsettle_masks(graph: &mut FloatGraph) {
+    for node in &mut graph.nodes {
+        if let Op::Mask { floor, .. } = &mut node.op {
+            *floor = ABSENT;
+        }
+    }
+}
+
 /// Brings the masks of a graph to finite size. A masked sum is `x + mask`, and any value that is [`MASK_DEPTH`] below
 /// the least `x` gets weight 0 in a softmax; so the mask's [`ABSENT`] becomes just that, and costs no precision.
-pub fn settle_masks(graph: &mut FloatGraph, ranges: &[Range]) {
+fn settle_masks(graph: &mut FloatGraph, ranges: &[Range]) {
     let mut floors: Vec<(usize, f64)> = Vec::new();
     for (node, range) in graph.nodes.iter_mut().zip(ranges) {
         if let Op::Mask { floor, .. } = &mut node.op {

@@ -1,9 +1,11 @@
 //! The accuracy report: the integer model beside the float model, on the calibration samples.
 
-use crate::float::{ABSENT, Graph as FloatGraph, Op, execute};
+use crate::executor::Lazy;
+use crate::float::{ABSENT, Graph as FloatGraph, Op, Value, execute};
 use crate::lower::Quantised;
-use crate::{ImportError, Values, dequantise, executor, quantise_input};
-use kernels::Ints;
+use crate::{ExecuteError, ImportError, InputError, quantise_input};
+use kernels::{Ints, with_ints};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use verifier::graph::{Graph, TensorId};
@@ -47,6 +49,9 @@ pub struct OutputAccuracy {
     pub mean_error: f64,
 }
 
+/// Elements whose errors are added up in one go; so the sums do not depend on the number of cores.
+const CHUNK: usize = 1 << 16;
+
 #[derive(Clone, Default)]
 struct Errors {
     count: usize,
@@ -57,14 +62,35 @@ struct Errors {
 }
 
 impl Errors {
-    fn add(&mut self, expected: &[f64], found: &[f64]) {
-        for (&a, &b) in expected.iter().zip(found).filter(|(a, _)| **a > ABSENT / 2.0) {
+    fn of(expected: &[f64], found: &Ints, exponent: i32) -> Self {
+        let scale = 2f64.powi(-exponent);
+        let chunks: Vec<Self> = with_ints!(found, v => {
+            let chunks = expected.par_chunks(CHUNK).zip(v.par_chunks(CHUNK));
+            chunks.map(|(a, b)| Self::of_pairs(a.iter().zip(b).map(|(&a, &b)| (a, b as f64 * scale)))).collect()
+        });
+        chunks.into_iter().fold(Self::default(), Self::and)
+    }
+
+    fn of_pairs(pairs: impl Iterator<Item = (f64, f64)>) -> Self {
+        let mut errors = Self::default();
+        for (a, b) in pairs.filter(|(a, _)| *a > ABSENT / 2.0) {
             let error = (a - b).abs();
-            self.count += 1;
-            self.max = self.max.max(error);
-            self.sum += error;
-            self.dot += a * b;
-            self.squares = (self.squares.0 + a * a, self.squares.1 + b * b);
+            errors.count += 1;
+            errors.max = errors.max.max(error);
+            errors.sum += error;
+            errors.dot += a * b;
+            errors.squares = (errors.squares.0 + a * a, errors.squares.1 + b * b);
+        }
+        errors
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            max: self.max.max(other.max),
+            sum: self.sum + other.sum,
+            dot: self.dot + other.dot,
+            squares: (self.squares.0 + other.squares.0, self.squares.1 + other.squares.1),
         }
     }
 
@@ -78,6 +104,112 @@ impl Errors {
     }
 }
 
+/// A float graph and its integer form, run side by side: of neither are more values kept than the other's, and the rest of
+/// the run, need.
+pub struct Comparison<'a> {
+    float: &'a FloatGraph,
+    graph: &'a Graph,
+    weights: &'a BTreeMap<TensorId, Ints>,
+    quantised: &'a [Option<Quantised>],
+}
+
+/// Errors of every value, and of every output.
+pub struct Tally {
+    layers: Vec<Errors>,
+    outputs: Vec<Errors>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Of two forms of one model; `quantised` says which tensor a value is.
+    pub fn new(
+        float: &'a FloatGraph,
+        graph: &'a Graph,
+        weights: &'a BTreeMap<TensorId, Ints>,
+        quantised: &'a [Option<Quantised>],
+    ) -> Self {
+        Self { float, graph, weights, quantised }
+    }
+
+    /// No errors yet.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            layers: vec![Errors::default(); self.float.nodes.len()],
+            outputs: vec![Errors::default(); self.float.outputs.len()],
+        }
+    }
+
+    /// Runs both on a sample and adds their differences up; `output` sees every output, by its position, in floating point
+    /// and in integers.
+    ///
+    /// # Errors
+    /// An input that the integer model does not take, or a value that it forbids.
+    pub fn run<E: From<InputError> + From<ExecuteError>>(
+        &self,
+        sample: &[Vec<f64>],
+        tally: &mut Tally,
+        output: &mut dyn FnMut(usize, &[f64], &Ints),
+    ) -> Result<(), E> {
+        let inputs = sample.iter().enumerate().map(|(index, input)| {
+            let input: Vec<f32> = input.iter().map(|&x| x as f32).collect();
+            quantise_input(self.graph, index, &input)
+        });
+        let inputs = inputs.collect::<Result<Vec<_>, InputError>>()?;
+        let compared = |value: usize| self.quantised[value].filter(|_| self.float.as_constant(Value(value)).is_none());
+        let taken = (0..self.float.nodes.len()).filter_map(compared).map(|q| q.tensor);
+        let taken = taken.chain(self.graph.outputs.iter().map(|port| port.tensor));
+        let mut integers = Lazy::new(self.graph, self.weights, inputs, taken)?;
+        let mut result = Ok(());
+        execute::run(self.float, sample, &mut |value, expected| {
+            if result.is_err() {
+                return;
+            }
+            let mut compare = || -> Result<(), ExecuteError> {
+                if let Some(q) = compared(value.0) {
+                    let errors = integers.take(q.tensor, |found| Errors::of(expected, found, q.exponent))?;
+                    let sum = &mut tally.layers[value.0];
+                    *sum = std::mem::take(sum).and(errors);
+                }
+                for (place, port) in self.graph.outputs.iter().enumerate() {
+                    if self.float.outputs[place].1 == value {
+                        let errors = integers.take(port.tensor, |found| {
+                            output(place, expected, found);
+                            Errors::of(expected, found, port.exponent)
+                        })?;
+                        let sum = &mut tally.outputs[place];
+                        *sum = std::mem::take(sum).and(errors);
+                    }
+                }
+                Ok(())
+            };
+            result = compare();
+        });
+        result?;
+        Ok(integers.finish()?)
+    }
+
+    /// What the errors come to.
+    pub fn report(&self, tally: &Tally, warnings: Vec<String>) -> AccuracyReport {
+        let nodes = self.float.nodes.iter().zip(self.quantised).zip(&tally.layers);
+        let layers = nodes.filter(|((node, _), _)| !matches!(node.op, Op::Constant(_)));
+        let layers = layers.filter_map(|((node, quantised), errors)| {
+            Some(LayerAccuracy {
+                layer: node.layer.clone(),
+                shape: node.shape.clone(),
+                exponent: (*quantised)?.exponent,
+                cosine: errors.cosine(),
+                max_error: errors.max,
+                mean_error: errors.mean(),
+            })
+        });
+        let outputs = self.float.outputs.iter().zip(&tally.outputs).map(|((name, _), errors)| OutputAccuracy {
+            name: name.clone(),
+            max_error: errors.max,
+            mean_error: errors.mean(),
+        });
+        AccuracyReport { warnings, layers: layers.collect(), outputs: outputs.collect() }
+    }
+}
+
 /// Runs both models on the samples.
 pub fn measure(
     float: &FloatGraph,
@@ -87,51 +219,10 @@ pub fn measure(
     samples: &[Vec<Vec<f64>>],
     warnings: Vec<String>,
 ) -> Result<AccuracyReport, ImportError> {
-    let mut layers = vec![Errors::default(); float.nodes.len()];
-    let mut outputs = vec![Errors::default(); float.outputs.len()];
+    let comparison = Comparison::new(float, graph, weights, quantised);
+    let mut tally = comparison.tally();
     for sample in samples {
-        let mut values: Values = vec![None; graph.tensors.len()];
-        for (&id, weight) in weights {
-            values[id.index()] = Some(weight.clone());
-        }
-        for (index, input) in sample.iter().enumerate() {
-            let input: Vec<f32> = input.iter().map(|&x| x as f32).collect();
-            values[graph.inputs[index].tensor.index()] = Some(quantise_input(graph, index, &input)?);
-        }
-        executor::execute(graph, 0..graph.nodes.len() as u32, &mut values)?;
-        let found = |tensor: TensorId, exponent| values[tensor.index()].as_ref().map(|v| dequantise(exponent, v));
-        execute::run(float, sample, &mut |value, expected| {
-            if let (Some(q), None) = (quantised[value.0], float.as_constant(value))
-                && let Some(found) = found(q.tensor, q.exponent)
-            {
-                layers[value.0].add(expected, &found);
-            }
-            for ((errors, port), (_, output)) in outputs.iter_mut().zip(&graph.outputs).zip(&float.outputs) {
-                if *output == value
-                    && let Some(found) = found(port.tensor, port.exponent)
-                {
-                    errors.add(expected, &found);
-                }
-            }
-        });
+        comparison.run::<ImportError>(sample, &mut tally, &mut |_, _, _| {})?;
     }
-    let computed =
-        float.nodes.iter().zip(quantised).zip(&layers).filter(|((n, _), _)| !matches!(n.op, Op::Constant(_)));
-    let layers = computed.filter_map(|((node, quantised), errors)| {
-        Some(LayerAccuracy {
-            layer: node.layer.clone(),
-            shape: node.shape.clone(),
-            exponent: (*quantised)?.exponent,
-            cosine: errors.cosine(),
-            max_error: errors.max,
-            mean_error: errors.mean(),
-        })
-    });
-    let layers = layers.collect();
-    let outputs = float.outputs.iter().zip(&outputs).map(|((name, _), errors)| OutputAccuracy {
-        name: name.clone(),
-        max_error: errors.max,
-        mean_error: errors.mean(),
-    });
-    Ok(AccuracyReport { warnings, layers, outputs: outputs.collect() })
+    Ok(comparison.report(&tally, warnings))
 }

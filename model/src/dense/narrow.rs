@@ -2,7 +2,7 @@
 //! bits, which processors multiply faster than those of 64.
 
 use super::sparse::{self, LARGE};
-use super::{Factor, Roles, lengths, permuted};
+use super::{Factor, Roles, lengths, permuted, product as blocks};
 use kernels::{Ints, with_ints};
 use rayon::prelude::*;
 
@@ -37,12 +37,18 @@ fn product(
     if !batch.is_empty() || *labels != [&rows[..], &summed].concat() || !kept(&rows) || !kept(&columns) {
         return None;
     }
-    let x: Option<Vec<i32>> =
-        permuted(dims, x, &[&columns[..], &summed].concat()).iter().map(|&x| i32::try_from(x).ok()).collect();
-    let x = x?;
+    let x = permuted(dims, x, &[&columns[..], &summed].concat());
     let size = |labels: &[u8]| lengths(dims, labels).iter().product::<usize>();
-    let (n, k) = (size(&columns), size(&summed));
-    let mut data = vec![0; size(&rows) * n];
+    let (m, n, k) = (size(&rows), size(&columns), size(&summed));
+    if blocks::pays(n, m, k) {
+        let mut data = vec![0; n * m];
+        if with_ints!(constant, v => blocks::integers(k, &x, v, m, &mut data)) {
+            return Some(Factor::owned(data, [columns, rows].concat()));
+        }
+    }
+    let x: Option<Vec<i32>> = x.iter().map(|&x| i32::try_from(x).ok()).collect();
+    let x = x?;
+    let mut data = vec![0; m * n];
     with_ints!(constant, v => data.par_chunks_mut(n).enumerate().for_each(|(row, sums)| {
         let weights = &v[row * k..][..k];
         for (sum, column) in sums.iter_mut().zip(x.chunks_exact(k)) {

@@ -2,7 +2,11 @@
 
 use super::{Graph, Node, Op, Value};
 use crate::dense::{self, Factor};
+use rayon::prelude::*;
 use std::borrow::Cow;
+
+/// Elements that one core computes a function of at a time.
+const PARALLEL: usize = 1 << 13;
 
 /// Every value of the graph for the given inputs (row-major, in order, with the lengths of the input nodes), handed to
 /// `visit` in order. Values are kept no longer than they are read.
@@ -34,7 +38,10 @@ pub fn run(graph: &Graph, inputs: &[Vec<f64>], visit: &mut dyn FnMut(Value, &[f6
 
 /// The value of a node from those of its inputs, in the order of [`Op::inputs`].
 pub fn compute(graph: &Graph, node: &Node, operands: &[&[f64]]) -> Vec<f64> {
-    let map = |f: &dyn Fn(f64) -> f64| operands[0].iter().map(|&x| f(x)).collect();
+    let map = |f: &(dyn Fn(f64) -> f64 + Sync)| {
+        let chunks = operands[0].par_chunks(PARALLEL).flat_map_iter(|chunk| chunk.iter().map(|&x| f(x)));
+        chunks.collect()
+    };
     let rows = |input: Value| operands[0].chunks_exact(graph.shape(input).last().copied().unwrap_or(1).max(1));
     match &node.op {
         Op::Input(_) => Vec::new(),

@@ -17,7 +17,7 @@ pub use config::{Config, ConfigError};
 use formats::FormatError;
 pub use generate::{GenerateError, Generation, Prompt};
 pub use network::Output;
-pub use perplexity::{Perplexity, PerplexityError, perplexity};
+pub use perplexity::{Evaluation, Perplexity, PerplexityError};
 use thiserror::Error;
 use verifier::graph::Interface;
 
@@ -89,11 +89,11 @@ pub fn import(
     options: &ImportOptions,
 ) -> Result<Model, LanguageError> {
     let float = network::build(config, weights, length, output)?;
-    let Output::Answers(answers) = output else { return Ok(import::quantised(float, options)?) };
+    let Output::Answers(answers) = output else { return Ok(import::quantised(float, options)?.model) };
     // The last positions, where answers have most to look back at.
     let placed = |sample: &Vec<Vec<f32>>| sample.iter().cloned().chain([vec![(length - answers) as f32]]).collect();
     let options = ImportOptions { samples: options.samples.iter().map(placed).collect(), ..options.clone() };
-    let mut model = import::quantised(float, &options)?;
+    let mut model = import::quantised(float, &options)?.model;
     model.graph.interface = Interface::Generation(verifier::generation::Generation::default());
     Ok(model)
 }

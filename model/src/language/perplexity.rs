@@ -1,8 +1,12 @@
-//! Perplexity: how well a model foretells a text, in integers and in floating point.
+//! Perplexity: how well a model foretells a text, in integers and in floating point, side by side.
 
-use super::Reference;
-use crate::{ExecuteError, Model, Values, dequantise, execute};
-use kernels::Ints;
+use super::{Config, LanguageError, Output, Tensors, network};
+use crate::import::{self, Imported};
+use crate::quantise::unsettle_masks;
+use crate::report::{AccuracyReport, Comparison, Tally};
+use crate::{ExecuteError, ImportOptions, InputError, Model};
+use kernels::{Ints, with_ints};
+use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -19,98 +23,138 @@ pub struct Perplexity {
     pub agreement: f64,
 }
 
-/// A text that the models cannot be measured on.
+/// A window that the models cannot be measured on.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum PerplexityError {
-    /// The model does not return logits at all positions.
-    #[error("perplexity needs a model that returns logits at every position")]
-    NoLogits,
     /// A window of another length.
-    #[error("window {window} has {found} tokens; the model's length and the token after it make {expected}")]
+    #[error("the window has {found} tokens; the model's length and the token after it make {expected}")]
     Window {
-        /// Its place.
-        window: usize,
         /// One more than the sequences of the model.
         expected: usize,
         /// Its length.
         found: usize,
     },
     /// A token beyond the vocabulary.
-    #[error("window {window} has token {token}; the vocabulary ends at {vocabulary}")]
+    #[error("the window has token {token}; the vocabulary ends at {vocabulary}")]
     Token {
-        /// The window's place.
-        window: usize,
         /// The token.
         token: u32,
         /// Tokens of the vocabulary.
         vocabulary: usize,
     },
+    /// A token that the integer model does not take.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The run.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
 }
 
-/// Both models on windows of a text, each of one token more than a sequence of the model; the models return logits at all
-/// positions.
-///
-/// # Errors
-/// See [`PerplexityError`].
-pub fn perplexity(model: &Model, reference: &Reference, windows: &[Vec<u32>]) -> Result<Perplexity, PerplexityError> {
-    let (length, vocabulary) = shape(model).ok_or(PerplexityError::NoLogits)?;
-    for (place, window) in windows.iter().enumerate() {
+/// A model in integers and in floating point, and how they have done so far.
+pub struct Evaluation {
+    imported: Imported,
+    length: usize,
+    vocabulary: usize,
+    tally: Tally,
+    positions: Vec<Position>,
+}
+
+/// How the models did at one position.
+#[derive(Clone, Copy)]
+struct Position {
+    /// `-ln` of the probability that the model in floating point gave to the token that came.
+    float: f64,
+    /// The same of the model in integers.
+    integer: f64,
+    /// Whether both found the same token most likely.
+    agree: bool,
+}
+
+impl Evaluation {
+    /// Imports a model for sequences of `length` tokens, with logits at every position.
+    ///
+    /// # Errors
+    /// See [`LanguageError`].
+    pub fn new(
+        config: &Config,
+        weights: &dyn Tensors,
+        length: usize,
+        options: &ImportOptions,
+    ) -> Result<Self, LanguageError> {
+        let mut imported =
+            import::quantised(network::build(config, weights, length, Output::Logits(length))?, options)?;
+        unsettle_masks(&mut imported.float);
+        let tally = comparison(&imported).tally();
+        Ok(Self { imported, length, vocabulary: config.vocabulary(), tally, positions: Vec::new() })
+    }
+
+    /// The integer model.
+    pub fn model(&self) -> &Model {
+        &self.imported.model
+    }
+
+    /// Runs both models on a window of one token more than a sequence; every token but the first is foretold.
+    ///
+    /// # Errors
+    /// See [`PerplexityError`].
+    pub fn window(&mut self, window: &[u32]) -> Result<(), PerplexityError> {
+        let (length, vocabulary) = (self.length, self.vocabulary);
         if window.len() != length + 1 {
-            return Err(PerplexityError::Window { window: place, expected: length + 1, found: window.len() });
+            return Err(PerplexityError::Window { expected: length + 1, found: window.len() });
         }
         if let Some(&token) = window.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(PerplexityError::Token { window: place, token, vocabulary });
+            return Err(PerplexityError::Token { token, vocabulary });
+        }
+        let scale = 2f64.powi(-self.imported.model.graph.outputs[0].exponent);
+        let sample = vec![window[..length].iter().map(|&t| t.into()).collect()];
+        let mut positions = Vec::new();
+        comparison(&self.imported).run::<PerplexityError>(&sample, &mut self.tally, &mut |_, expected, found| {
+            positions = (0..length)
+                .into_par_iter()
+                .map(|position| {
+                    let target = window[position + 1] as usize;
+                    let row = position * vocabulary..(position + 1) * vocabulary;
+                    let (float, first) = score(expected[row.clone()].iter().copied(), target);
+                    let (integer, second) = score_integers(found, row, scale, target);
+                    Position { float, integer, agree: first == second }
+                })
+                .collect();
+        })?;
+        self.positions.append(&mut positions);
+        Ok(())
+    }
+
+    /// What the windows so far come to.
+    pub fn perplexity(&self) -> Perplexity {
+        let n = self.positions.len().max(1) as f64;
+        let mean = |of: &dyn Fn(&Position) -> f64| self.positions.iter().map(of).sum::<f64>() / n;
+        Perplexity {
+            tokens: self.positions.len(),
+            float: mean(&|p| p.float).exp(),
+            integer: mean(&|p| p.integer).exp(),
+            agreement: mean(&|p| f64::from(u8::from(p.agree))),
         }
     }
-    let (mut float, mut integer, mut tokens, mut agreed) = (0.0, 0.0, 0usize, 0usize);
-    for window in windows {
-        let input = &window[..length];
-        let expected = reference.run(input);
-        let found = logits(model, input)?;
-        for (position, &target) in window[1..].iter().enumerate() {
-            let row = |all: &[f64]| -> Vec<f64> { all[position * vocabulary..][..vocabulary].to_vec() };
-            let (a, b) = (row(&expected), row(&found));
-            float += surprise(&a, target);
-            integer += surprise(&b, target);
-            agreed += usize::from(first_maximum(&a) == first_maximum(&b));
-            tokens += 1;
-        }
-    }
-    let n = tokens.max(1) as f64;
-    Ok(Perplexity { tokens, float: (float / n).exp(), integer: (integer / n).exp(), agreement: agreed as f64 / n })
-}
 
-/// Positions and vocabulary of a model that returns logits at every position.
-fn shape(model: &Model) -> Option<(usize, usize)> {
-    let graph = &model.graph;
-    let (input, output) = (graph.inputs.first()?, graph.outputs.first()?);
-    match (graph.tensor(input.tensor).shape.as_slice(), graph.tensor(output.tensor).shape.as_slice()) {
-        (&[length], &[positions, vocabulary]) if length == positions => Some((length, vocabulary)),
-        _ => None,
+    /// How far every value of the integer model was from that of the model in floating point, over the windows so far.
+    pub fn report(&self) -> AccuracyReport {
+        comparison(&self.imported).report(&self.tally, self.imported.model.report.warnings.clone())
     }
 }
 
-fn logits(model: &Model, tokens: &[u32]) -> Result<Vec<f64>, ExecuteError> {
-    let graph = &model.graph;
-    let mut values: Values = vec![None; graph.tensors.len()];
-    model.weights.iter().for_each(|(id, weight)| values[id.index()] = Some(weight.clone()));
-    let input: Vec<i64> = tokens.iter().map(|&t| t.into()).collect();
-    values[graph.inputs[0].tensor.index()] = Some(Ints::from(input));
-    execute(graph, 0..graph.nodes.len() as u32, &mut values)?;
-    let port = graph.outputs[0];
-    Ok(values[port.tensor.index()].as_ref().map(|v| dequantise(port.exponent, v)).unwrap_or_default())
+fn comparison(imported: &Imported) -> Comparison<'_> {
+    Comparison::new(&imported.float, &imported.model.graph, &imported.model.weights, &imported.values)
 }
 
-/// `-ln softmax(row)[target]`.
-fn surprise(row: &[f64], target: u32) -> f64 {
-    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = row.iter().map(|x| (x - max).exp()).sum();
-    sum.ln() + max - row[target as usize]
+fn score_integers(logits: &Ints, row: std::ops::Range<usize>, scale: f64, target: usize) -> (f64, usize) {
+    with_ints!(logits, v => score(v[row].iter().map(|&x| x as f64 * scale), target))
 }
 
-fn first_maximum(row: &[f64]) -> usize {
-    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+/// `-ln softmax(row)[target]`, and the first place of the maximum.
+fn score(row: impl Iterator<Item = f64> + Clone, target: usize) -> (f64, usize) {
+    let larger = |best: (usize, f64), (i, x): (usize, f64)| if x > best.1 { (i, x) } else { best };
+    let (first, max) = row.clone().enumerate().fold((0, f64::NEG_INFINITY), larger);
+    let sum: f64 = row.clone().map(|x| (x - max).exp()).sum();
+    let found = row.clone().nth(target).unwrap_or(f64::NEG_INFINITY);
+    (sum.ln() + max - found, first)
 }

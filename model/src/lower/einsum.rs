@@ -17,6 +17,8 @@ struct Plan {
     coefficient_bits: u32,
     /// Terms that only add a value take it as it was computed.
     wide_summands: bool,
+    /// Constant summands keep all their digits, however large the sum.
+    fine_constants: bool,
     /// Terms far finer than the sum needs are rounded first.
     coarsen: bool,
 }
@@ -58,11 +60,18 @@ impl<'a> Lowering<'a> {
         }
         let (summands, constant) = self.prepare(dims, out, terms);
         let (a, w) = (self.options.activation_bits, self.options.weight_bits);
-        let full =
-            Plan { activation_bits: a, weight_bits: w, coefficient_bits: 20, wide_summands: true, coarsen: false };
-        let narrow = Plan { wide_summands: false, ..full };
+        let full = Plan {
+            activation_bits: a,
+            weight_bits: w,
+            coefficient_bits: 20,
+            wide_summands: true,
+            fine_constants: true,
+            coarsen: false,
+        };
+        let rounded = Plan { fine_constants: false, ..full };
+        let narrow = Plan { wide_summands: false, ..rounded };
         let coarse = Plan { coarsen: true, ..narrow };
-        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, narrow, coarse];
+        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, rounded, narrow, coarse];
         if let Some(extra) = self.extra.get(&value) {
             plans.insert(0, Plan { weight_bits: w + extra, ..full });
         }
@@ -147,8 +156,13 @@ impl<'a> Lowering<'a> {
             terms.push(if plan.coarsen { self.coarsened(value, dims, out, term)? } else { term });
         }
         let exact = self.float.kind(value) != Kind::Real;
+        let finest = terms.iter().map(|t| t.0).chain(exact.then_some(0)).max();
         let constant_exponent = constant.map(|c| quantise_constant(&c.data, plan.weight_bits).0);
-        let finest = terms.iter().map(|t| t.0).chain(constant_exponent).chain(exact.then_some(0)).max().unwrap_or(0);
+        let constant_exponent = constant_exponent.map(|e| match finest {
+            Some(finest) if !plan.fine_constants && !exact => e.min(finest.max(self.warranted(value))),
+            _ => e,
+        });
+        let finest = finest.into_iter().chain(constant_exponent).max().unwrap_or(0);
         let mut aligned = Vec::new();
         for (exponent, mut term) in terms {
             let coefficient = i128::from(term.coefficient) << (finest - exponent).min(63);
@@ -228,7 +242,7 @@ impl<'a> Lowering<'a> {
         out: &[u8],
         (exponent, term): (i32, IntegerTerm),
     ) -> Result<(i32, IntegerTerm), Overflow> {
-        let most = exponent_for(self.ranges[value.0].magnitude(), self.options.activation_bits, false) + SPARE_DIGITS;
+        let most = self.warranted(value);
         if exponent <= most || self.float.kind(value) != Kind::Real {
             return Ok((exponent, term));
         }
@@ -242,6 +256,11 @@ impl<'a> Lowering<'a> {
         let coarse = self.clamped(Quantised { tensor: fine, exponent }, most, lo, bits)?;
         let operands = vec![Operand { tensor: coarse.tensor, labels }];
         Ok((coarse.exponent, IntegerTerm { coefficient: 1, operands }))
+    }
+
+    /// More digits than this after the point say nothing about a value of this range.
+    fn warranted(&self, value: Value) -> i32 {
+        exponent_for(self.ranges[value.0].magnitude(), self.options.activation_bits, false) + SPARE_DIGITS
     }
 
     /// Whether a value can be multiplied as it was computed.

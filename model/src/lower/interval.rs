@@ -85,14 +85,17 @@ fn channels(dims: &[usize], out: &[u8], labels: &[u8], values: &[i64], rest: Int
             count *= lengths[axis];
         }
     }
-    let mut sums: Vec<(i128, i128)> = vec![(0, 0); count];
-    let mut index = vec![0; labels.len()];
+    // What is negative and what is positive among the weights of a channel.
+    let mut parts: Vec<(i128, i128)> = vec![(0, 0); count];
+    let mut index = vec![0; labels.len().saturating_sub(1)];
+    let (run, step) = (lengths.last().copied().unwrap_or(1).max(1), channel_strides.last().copied().unwrap_or(0));
     let mut channel = 0;
-    for &w in values {
-        let w = i128::from(w);
-        let (lo, hi) = if w >= 0 { (w * rest.0, w * rest.1) } else { (w * rest.1, w * rest.0) };
-        sums[channel].0 = sums[channel].0.saturating_add(lo);
-        sums[channel].1 = sums[channel].1.saturating_add(hi);
+    for run in values.chunks(run) {
+        let targets = std::iter::successors(Some(channel), |c| Some(c + step));
+        for (target, &w) in targets.zip(run) {
+            let (negative, positive) = &mut parts[target];
+            *if w < 0 { negative } else { positive } += i128::from(w);
+        }
         for axis in (0..index.len()).rev() {
             index[axis] += 1;
             channel += channel_strides[axis];
@@ -103,6 +106,11 @@ fn channels(dims: &[usize], out: &[u8], labels: &[u8], values: &[i64], rest: Int
             index[axis] = 0;
         }
     }
+    let sum = |&(negative, positive): &(i128, i128)| {
+        let (lo, hi) = (positive.checked_mul(rest.0)?, positive.checked_mul(rest.1)?);
+        Some((lo.checked_add(negative.checked_mul(rest.1)?)?, hi.checked_add(negative.checked_mul(rest.0)?)?))
+    };
+    let sums: Vec<Interval> = parts.iter().map(sum).collect::<Option<_>>()?;
     let lo = sums.iter().map(|s| s.0).min()?;
     let hi = sums.iter().map(|s| s.1).max()?;
     checked((lo, hi))

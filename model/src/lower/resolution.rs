@@ -45,12 +45,19 @@ pub fn lacking(dims: &[usize], out: &[u8], labels: &[u8], data: &[f64]) -> u32 {
         strides[axis] = count;
         count *= lengths[axis];
     }
-    let own = dense::strides(&lengths);
     let mut largest = vec![0f64; count];
-    for (flat, x) in data.iter().enumerate() {
-        let place = |axis: usize| flat / own[axis] % lengths[axis] * strides[axis];
-        let channel: usize = (0..labels.len()).map(place).sum();
-        largest[channel] = largest[channel].max(x.abs());
+    // Runs along the last axis: all of one channel, or of neighbouring ones.
+    let (run, step) = (lengths.last().copied().unwrap_or(1), strides.last().copied().unwrap_or(0));
+    let outer = dense::strides(&lengths[..lengths.len().saturating_sub(1)]);
+    for (flat, run) in data.chunks(run.max(1)).enumerate() {
+        let place = |axis: usize| flat / outer[axis] % lengths[axis] * strides[axis];
+        let channel: usize = (0..outer.len()).map(place).sum();
+        if step == 0 {
+            largest[channel] = run.iter().fold(largest[channel], |most, x| most.max(x.abs()));
+        } else {
+            let channels = largest[channel..].iter_mut().step_by(step);
+            channels.zip(run).for_each(|(most, x)| *most = most.max(x.abs()));
+        }
     }
     let greatest = largest.iter().copied().fold(0f64, f64::max);
     let least = largest.iter().copied().filter(|&m| m > 0.0).fold(greatest, f64::min);

@@ -1,7 +1,7 @@
 //! Tiny models whose weights follow from their names; see `reference.py`.
 
 use formats::FormatError;
-use model::language::{Config, LanguageError, Output, Tensors, import};
+use model::language::{Config, Evaluation, LanguageError, Output, Tensors, import};
 use model::{ImportOptions, Model};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -51,13 +51,23 @@ impl Fixture {
         if self.encoder { Output::Embedding } else { Output::Logits(self.tokens.len()) }
     }
 
-    /// The integer model, calibrated on sequences that begin like the fixture's and on others.
-    pub fn import(&self, length: usize, output: Output) -> Model {
+    /// Calibration on sequences that begin like the fixture's and on others.
+    fn options(&self, length: usize) -> ImportOptions {
         let other = |s: usize| (0..length).map(|i| ((5 * i * i + 11 * s + i) % 29) as f32).collect();
         let own = self.tokens.iter().cycle().take(length).map(|&t| t as f32).collect();
         let samples = std::iter::once(own).chain((0..4).map(other)).map(|sample| vec![sample]).collect();
-        let options = ImportOptions { samples, ..ImportOptions::default() };
-        import(&self.config, self, length, output, &options).unwrap_or_else(|e| panic!("{e}"))
+        ImportOptions { samples, ..ImportOptions::default() }
+    }
+
+    /// The integer model.
+    pub fn import(&self, length: usize, output: Output) -> Model {
+        import(&self.config, self, length, output, &self.options(length)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The integer model beside the model in floating point.
+    #[allow(dead_code, reason = "each test program uses a part of this module")]
+    pub fn evaluation(&self, length: usize) -> Evaluation {
+        Evaluation::new(&self.config, self, length, &self.options(length)).unwrap_or_else(|e| panic!("{e}"))
     }
 }
 

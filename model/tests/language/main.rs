@@ -3,7 +3,10 @@
 
 #[path = "../reference/mod.rs"]
 mod definition;
+#[path = "../../../formats/tests/common/mod.rs"]
+mod files;
 mod fixture;
+mod gguf;
 mod real;
 #[path = "../common/shared.rs"]
 mod shared;
@@ -11,7 +14,7 @@ mod shared;
 use definition::Tensors as Defined;
 use fixture::Fixture;
 use kernels::Ints;
-use model::language::{Config, GenerateError, LanguageError, Output, Prompt, Reference, perplexity};
+use model::language::{Config, GenerateError, LanguageError, Output, Prompt, Reference};
 use model::{Cache, Model, Subgraphs, Values, dequantise, execute, partition};
 use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::TensorId;
@@ -180,15 +183,11 @@ fn what_does_not_fit_is_refused_by_name() {
     let unknown = unknown.answer(&model.weights).expect("the model is causal").next().expect("there is an answer");
     let unknown = unknown.unwrap_err().to_string();
     assert_eq!(unknown, "tensor 'tokens' has the value 31; expected 0..=30");
-    let logits = f.import(7, Output::Logits(7));
-    let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
-    let refused = |model: &Model, window: &[u32]| {
-        perplexity(model, &reference, &[f.tokens.clone(), window.to_vec()]).unwrap_err().to_string()
-    };
-    let short = "window 1 has 7 tokens; the model's length and the token after it make 8";
-    assert_eq!(refused(&logits, &f.tokens[..7]), short);
-    assert_eq!(refused(&logits, &[1, 2, 3, 4, 5, 6, 7, 31]), "window 1 has token 31; the vocabulary ends at 31");
-    assert!(refused(&model, &f.tokens).contains("logits at every position"));
+    let mut evaluation = f.evaluation(7);
+    let mut refused = |window: &[u32]| evaluation.window(window).unwrap_err().to_string();
+    let short = "the window has 7 tokens; the model's length and the token after it make 8";
+    assert_eq!(refused(&f.tokens[..7]), short);
+    assert_eq!(refused(&[1, 2, 3, 4, 5, 6, 7, 31]), "the window has token 31; the vocabulary ends at 31");
     let encoder = Fixture::load("bert");
     let model = encoder.import(8, Output::Embedding);
     assert!(Cache::new(&model.graph, &model.weights).is_err_and(|e| e.to_string().contains("position by position")));
@@ -229,11 +228,22 @@ fn configurations_that_contradict_themselves_are_refused_by_field() {
 fn perplexity_of_integers_is_that_of_floats() {
     for name in CAUSAL {
         let f = Fixture::load(name);
-        let model = f.import(7, Output::Logits(7));
-        let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
-        let p = perplexity(&model, &reference, std::slice::from_ref(&f.tokens)).expect("the model runs");
+        let mut evaluation = f.evaluation(7);
+        evaluation.window(&f.tokens).expect("the model runs");
+        let p = evaluation.perplexity();
         println!("{name}: {} against {}", p.integer, p.float);
         assert_eq!(p.tokens, 7);
+        let reference = Reference::new(&f.config, &f, 7, Output::Logits(7)).expect("the model is supported");
+        let logits = reference.run(&f.tokens[..7]);
+        let row = logits.len() / 7;
+        let surprise = |i: usize| {
+            let logits = &logits[i * row..][..row];
+            logits.iter().map(|x| x.exp()).sum::<f64>().ln() - logits[f.tokens[i + 1] as usize]
+        };
+        assert!(((0..7).map(surprise).sum::<f64>() / 7.0).exp() - p.float < 1e-9, "{name}: {p:?}");
+        let report = evaluation.report();
+        assert!(report.layers.len() > 40 && report.outputs[0].max_error > 0.0);
+        assert!(report.layers.iter().all(|layer| layer.cosine > 0.999), "{name}: {report:?}");
         assert!((p.integer / p.float - 1.0).abs() < 1e-2, "{name}: {} against {}", p.integer, p.float);
     }
 }

@@ -1,10 +1,13 @@
 //! Trained models from outside the repository: perplexity in integers against floating point.
 
-use crate::answer;
+use crate::files::fetched;
 use crate::shared::shared;
-use model::language::{Config, Output, Perplexity, Reference, Tensors, import, open, perplexity};
-use model::{Cache, ImportOptions, Model};
+use crate::{answer, output, run, sequence};
+use kernels::Ints;
+use model::language::{Config, Evaluation, Head, Output, Perplexity, Tensors, import, open};
+use model::{Cache, ImportOptions, dequantise};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 fn json(path: &Path) -> Json {
@@ -28,13 +31,12 @@ fn measure(
     length: usize,
     seen: &[Vec<u32>],
     unseen: &[Vec<u32>],
-) -> (Model, Perplexity) {
+) -> Evaluation {
     let sample = |w: &Vec<u32>| vec![w[..length].iter().map(|&t| t as f32).collect()];
     let options = ImportOptions { samples: seen.iter().map(sample).collect(), ..ImportOptions::default() };
-    let model = import(config, weights, length, Output::Logits(length), &options).unwrap_or_else(|e| panic!("{e}"));
-    let reference = Reference::new(config, weights, length, Output::Logits(length)).expect("the model is supported");
-    let result = perplexity(&model, &reference, unseen).expect("the model runs");
-    (model, result)
+    let mut evaluation = Evaluation::new(config, weights, length, &options).unwrap_or_else(|e| panic!("{e}"));
+    unseen.iter().for_each(|window| evaluation.window(window).unwrap_or_else(|e| panic!("{e}")));
+    evaluation
 }
 
 fn assert_close(name: &str, p: &Perplexity) {
@@ -53,11 +55,12 @@ fn characters_of_shakespeare() {
     let (config, weights) = loaded(&folder);
     // The last tenth is the text that the model was validated on.
     let unseen = windows(&tokens[tokens.len() * 9 / 10..], 128, 4);
-    let (model, result) = measure(&config, weights.as_ref(), 128, &windows(&tokens, 128, 4), &unseen);
+    let evaluation = measure(&config, weights.as_ref(), 128, &windows(&tokens, 128, 4), &unseen);
+    let result = evaluation.perplexity();
     assert_close("char-gpt2-shakespeare", &result);
     // What `gpt2` of reference.py gives for the same four windows.
     assert!((result.float - 7.662_400_584_754_4).abs() < 1e-4, "{result:?}");
-    assert!(Cache::new(&model.graph, &model.weights).is_ok());
+    assert!(Cache::new(&evaluation.model().graph, &evaluation.model().weights).is_ok());
 }
 
 /// All triples of a first and a second half would be 729 inputs; every ninth is run.
@@ -79,5 +82,50 @@ fn a_tiny_model_sorts() {
     let model = import(&config, weights.as_ref(), 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
     for n in (0..729).step_by(9) {
         assert_eq!(answer(&model, &digits(n)), sorted(n), "{:?}", digits(n));
+    }
+}
+
+/// The example of the model's card.
+#[test]
+fn sentences_are_as_close_as_the_model_card_says() {
+    let Some(folder) = fetched("minilm") else { return };
+    let checkpoint = formats::open(&folder).unwrap_or_else(|e| panic!("{e}"));
+    let tokenizer = checkpoint.tokenizer().unwrap_or_else(|e| panic!("{e}")).expect("the model brings a tokenizer");
+    let (config, weights) = open(&checkpoint).unwrap_or_else(|e| panic!("{e}"));
+    let sentences =
+        ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
+    let tokens = sentences.map(|sentence| tokenizer.encode(sentence).expect("the tokens are known"));
+    let mut embeddings: BTreeMap<&[u32], Vec<f64>> = BTreeMap::new();
+    for length in [7, 8] {
+        let of_length: Vec<&Vec<u32>> = tokens.iter().filter(|t| t.len() == length).collect();
+        let sample = |t: &Vec<u32>| vec![t.iter().map(|&t| t as f32).collect()];
+        let other = tokenizer.encode("The weather in the mountains was cold").expect("the tokens are known");
+        let samples = of_length.iter().copied().chain([&other[..length].to_vec()]).map(sample).collect();
+        let options = ImportOptions { samples, ..ImportOptions::default() };
+        let model = import(&config, weights.as_ref(), length, Output::Embedding, &options);
+        let model = model.unwrap_or_else(|e| panic!("{e}"));
+        for tokens in of_length {
+            let found = Ints::from(output(&model, &run(&model, &sequence(tokens))));
+            embeddings.insert(tokens, dequantise(model.graph.outputs[0].exponent, &found));
+        }
+    }
+    let cosine = |other: usize| -> f64 {
+        let (a, b) = (&embeddings[&tokens[0][..]], &embeddings[&tokens[other][..]]);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let found = [1, 2, 3].map(cosine);
+    println!("minilm: {found:?}");
+    assert!(found.iter().zip([0.695, 0.943, 0.257]).all(|(found, card)| (found - card).abs() < 6e-4), "{found:?}");
+}
+
+/// Their tensors are read by `proofmill eval`; here their numbers.
+#[test]
+fn fetched_files_are_known_models() {
+    for (file, vocabulary, context) in [("gemma-3-270m-q4_k_m.gguf", 262_144, 32_768), ("smollm2.gguf", 49_152, 8192)] {
+        let Some(path) = fetched(file) else { continue };
+        let (config, weights) = loaded(&path);
+        assert_eq!((config.vocabulary(), config.context(), config.head()), (vocabulary, context, Head::Vocabulary));
+        assert_eq!(weights.rows("token_embd.weight"), Some(vocabulary));
     }
 }

@@ -1,0 +1,116 @@
+"""Proofmill's models in floating point against PyTorch and Hugging Face transformers.
+
+    pip install torch transformers gguf safetensors numpy
+    python3 tests/language/transformers.py                                    # tiny models of every architecture
+    python3 tests/language/transformers.py MODEL TEXT --windows 4 --context 512 [--tokenizer FILE]
+
+The first form gives transformers the weights of model/tests/language/fixtures and compares the outputs that those files hold, which Proofmill's tests
+compare with too, to 1e-4. The second runs `proofmill eval` (target/release/proofmill, or $PROOFMILL) on a model and text, transformers on the
+same windows, and compares the perplexities to 1e-4 of them. GGUF files are dequantised by transformers on its own.
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# This file has the name of the package.
+sys.path = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = 1e-4
+
+
+def hashed_weights():
+    path = ROOT / "model/tests/language/reference.py"
+    spec = importlib.util.spec_from_file_location("reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.weights
+
+
+def tiny(path, weights):
+    """The largest difference between a fixture's output and what transformers computes."""
+    fixture = json.loads(path.read_text())
+    config = transformers.AutoConfig.for_model(**fixture["config"], attn_implementation="eager")
+    encoder = fixture["config"]["model_type"] == "bert"
+    kind = transformers.AutoModel if encoder else transformers.AutoModelForCausalLM
+    model = kind.from_config(config).double().eval()
+    state = {name: torch.tensor(weights(name, t["shape"], t["scale"], t["offset"])) for name, t in fixture["tensors"].items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    missing = [name for name in missing if name != "lm_head.weight" and not name.startswith("pooler.")]
+    assert not missing and not unexpected, (path.name, missing, unexpected)
+    model.tie_weights()
+    tokens = torch.tensor([fixture["tokens"]])
+    with torch.no_grad():
+        if encoder:
+            mean = model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state[0].mean(0)
+            output = (mean / mean.norm())[None]
+        else:
+            output = model(input_ids=tokens).logits[0]
+    return (output - torch.tensor(fixture["output"], dtype=torch.float64)).abs().max().item()
+
+
+def load(model):
+    if model.suffix == ".gguf":
+        where = {"pretrained_model_name_or_path": str(model.parent.resolve()), "gguf_file": model.resolve().name}
+    else:
+        where = {"pretrained_model_name_or_path": str(model)}
+    return transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, attn_implementation="eager").eval(), where
+
+
+def real(given):
+    program = os.environ.get("PROOFMILL", str(ROOT / "target/release/proofmill"))
+    command = [program, "eval", str(given.model), "--text", str(given.text), "--context", str(given.context), "--windows", str(given.windows), "--json"]
+    command += ["--tokenizer", str(given.tokenizer)] if given.tokenizer else []
+    ours = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    model, where = load(given.model)
+    if given.tokenizer or (given.model / "tokenizer.json").is_file():
+        library = Tokenizer.from_file(str(given.tokenizer or given.model / "tokenizer.json"))
+        library.no_truncation()
+        tokens = library.encode(given.text.read_text(), add_special_tokens=False).ids
+        bos = model.config.bos_token_id if "bos_token_id" in (json.loads((given.model / "config.json").read_text())) else None
+    else:
+        library = transformers.AutoTokenizer.from_pretrained(**where)
+        tokens, bos = library.encode(given.text.read_text(), add_special_tokens=False), library.bos_token_id
+    begin = [] if bos is None else [bos]
+    fresh = given.context - len(begin)
+    lost, count = 0.0, 0
+    for n in range(given.windows):
+        window = torch.tensor(begin + tokens[n * fresh : (n + 1) * fresh])
+        with torch.no_grad():
+            logits = model(input_ids=window[None, :-1]).logits[0].double()
+        lost += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
+        count += len(window) - 1
+    theirs = math.exp(lost / count)
+    difference = abs(ours["perplexity"]["float"] / theirs - 1)
+    print(f"{given.model}: {count} tokens, transformers {theirs:.5f}, proofmill {ours['perplexity']['float']:.5f} (integers {ours['perplexity']['integer']:.5f})")
+    assert count == ours["perplexity"]["tokens"]
+    return difference
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("model", type=Path, nargs="?")
+    arguments.add_argument("text", type=Path, nargs="?")
+    arguments.add_argument("--windows", type=int, default=4)
+    arguments.add_argument("--context", type=int, default=512)
+    arguments.add_argument("--tokenizer", type=Path)
+    given = arguments.parse_args()
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}")
+    if given.model:
+        differences = {str(given.model): real(given)}
+    else:
+        weights = hashed_weights()
+        differences = {path.stem: tiny(path, weights) for path in sorted((ROOT / "model/tests/language/fixtures").glob("*.json"))}
+    for name, difference in differences.items():
+        print(f"{name}: {difference:.1e}")
+    sys.exit(any(not difference <= TOLERANCE for difference in differences.values()))
