@@ -19,11 +19,20 @@ pub struct Range {
     pub min: f64,
     /// Greatest value.
     pub max: f64,
+    /// Sum of the absolute values.
+    sum: f64,
+    /// How many there were.
+    count: f64,
 }
 
 impl Range {
     /// Nothing seen yet.
-    const EMPTY: Self = Self { min: f64::INFINITY, max: f64::NEG_INFINITY };
+    const EMPTY: Self = Self { min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0, count: 0.0 };
+
+    /// Binary digits by which the mean magnitude falls short of the largest.
+    pub fn outlying(&self) -> f64 {
+        if self.sum > 0.0 { (self.magnitude() * self.count / self.sum).log2() } else { 0.0 }
+    }
 
     /// Largest absolute value; 0 if nothing was seen.
     pub fn magnitude(&self) -> f64 {
@@ -39,11 +48,16 @@ impl Range {
     }
 
     fn including(self, x: f64) -> Self {
-        if x > ABSENT / 2.0 && x.is_finite() { self.and(Self { min: x, max: x }) } else { self }
+        if x > ABSENT / 2.0 && x.is_finite() {
+            self.and(Self { min: x, max: x, sum: x.abs(), count: 1.0 })
+        } else {
+            self
+        }
     }
 
     fn and(self, other: Self) -> Self {
-        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+        let (sum, count) = (self.sum + other.sum, self.count + other.count);
+        Self { min: self.min.min(other.min), max: self.max.max(other.max), sum, count }
     }
 
     fn widened(self, headroom: f64) -> Self {
@@ -51,6 +65,7 @@ impl Range {
         Self {
             min: if self.min < 0.0 { grow(self.min) } else { self.min },
             max: if self.max > 0.0 { grow(self.max) } else { self.max },
+            ..self
         }
     }
 }
@@ -62,8 +77,8 @@ fn calibrate(graph: &FloatGraph, samples: &[Vec<Vec<f64>>], headroom: f64) -> Ve
         execute::run(graph, sample, &mut |value, data| {
             if graph.as_constant(value).is_none() {
                 let seen = data.par_chunks(CHUNK).map(|chunk| chunk.iter().fold(Range::EMPTY, |r, &x| r.including(x)));
-                let seen = seen.reduce(|| Range::EMPTY, Range::and);
-                ranges[value.0] = ranges[value.0].and(seen);
+                // In order, so that the sums are the same on every machine.
+                ranges[value.0] = seen.collect::<Vec<_>>().into_iter().fold(ranges[value.0], Range::and);
             }
         });
     }

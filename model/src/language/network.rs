@@ -67,6 +67,12 @@ struct Embedding {
     low: usize,
 }
 
+/// What linear layers read: a value, and what a norm still has to multiply it by and to add to it, which their weights do.
+struct Input {
+    value: Value,
+    affine: Option<(Vec<f64>, Option<Vec<f64>>)>,
+}
+
 /// A matrix `[outputs, inputs]` and a bias.
 type Projection = (Vec<f64>, Option<Vec<f64>>);
 
@@ -184,16 +190,40 @@ impl Network<'_> {
 
     /// The norm of a `[.., n]` value over its last axis, with the gain and bias of that name.
     fn norm(&mut self, name: &str, layer: Option<usize>, x: Value) -> Result<Value, LanguageError> {
+        let (gain, bias) = self.gain_and_bias(name, layer, x)?;
+        Ok(self.normed(x, gain, bias))
+    }
+
+    /// As [`Network::norm`], for linear layers alone: they take over gain and bias. So the product has a factor less, and of the
+    /// channels that the gain makes small nothing is rounded away.
+    fn norm_for_linear(&mut self, name: &str, layer: usize, x: Value) -> Result<Input, LanguageError> {
+        let (mut gain, bias) = self.gain_and_bias(name, Some(layer), x)?;
+        let dims = self.g.shape(x).to_vec();
+        let labels: Vec<u8> = (0..dims.len() as u8).collect();
+        let last = dims.len() - 1;
+        let standardised = self.g.standardise(x, &[last], self.config.epsilon, bias.is_some());
+        gain.iter_mut().for_each(|g| *g *= standardised.factor);
+        let inverse = self.g.reshape(standardised.inverse, &dims[..last]);
+        let product = term(&[(standardised.scaled, &labels), (inverse, &labels[..last])]);
+        let value = self.g.einsum(Kind::Real, dims, labels, vec![product]);
+        Ok(Input { value, affine: Some((gain, bias)) })
+    }
+
+    fn gain_and_bias(
+        &mut self,
+        name: &str,
+        layer: Option<usize>,
+        x: Value,
+    ) -> Result<(Vec<f64>, Option<Vec<f64>>), LanguageError> {
         self.g.layer = self.label(name, layer);
-        let shape = self.g.shape(x).to_vec();
-        let last = shape.len() - 1;
-        let mut gain = self.vector(name, layer, shape[last])?;
+        let n = self.g.shape(x).last().copied().unwrap_or(1);
+        let mut gain = self.vector(name, layer, n)?;
         if self.architecture().norm == Norm::RmsPlusOne && !self.config.names.gains_are_whole {
             gain.iter_mut().for_each(|g| *g += 1.0);
         }
         let centred = self.architecture().norm == Norm::Layer;
-        let bias = if centred { Some(self.read(&format!("{name}.bias"), layer, &[shape[last]])?) } else { None };
-        Ok(self.normed(x, gain, bias))
+        let bias = if centred { Some(self.read(&format!("{name}.bias"), layer, &[n])?) } else { None };
+        Ok((gain, bias))
     }
 
     /// `(x - mean) / sqrt(mean of squares + epsilon) * gain + bias`, the mean only with a bias.
@@ -225,8 +255,11 @@ impl Network<'_> {
             [(true, names.attention_norm, names.attention_post_norm), (false, names.feed_norm, names.feed_post_norm)];
         let mut x = x;
         for (attends, before, after) in parts {
-            let input = if placement == Placement::After { x } else { self.norm(before, Some(index), x)? };
-            let mut y = if attends { self.attention(index, input)? } else { self.feed_forward(index, input)? };
+            let input = match placement {
+                Placement::After => Input { value: x, affine: None },
+                Placement::Before | Placement::Both => self.norm_for_linear(before, index, x)?,
+            };
+            let mut y = if attends { self.attention(index, &input)? } else { self.feed_forward(index, &input)? };
             if placement == Placement::Both {
                 y = self.norm(after, Some(index), y)?;
             }
@@ -239,7 +272,17 @@ impl Network<'_> {
     }
 
     /// `x W^T + b`, with the outputs split into the axes `outputs`: `[length, outputs ..]`.
-    fn linear(&mut self, x: Value, outputs: &[usize], matrix: Vec<f64>, bias: Option<Vec<f64>>) -> Value {
+    fn linear(&mut self, x: &Input, outputs: &[usize], mut matrix: Vec<f64>, mut bias: Option<Vec<f64>>) -> Value {
+        if let Some((gain, shift)) = &x.affine {
+            if let Some(shift) = shift {
+                let rows = matrix.chunks_exact(shift.len());
+                let sums = rows.map(|row| row.iter().zip(shift).map(|(w, s)| w * s).sum::<f64>());
+                let sums: Vec<f64> = sums.collect();
+                bias.get_or_insert_with(|| vec![0.0; sums.len()]).iter_mut().zip(sums).for_each(|(b, s)| *b += s);
+            }
+            matrix.chunks_exact_mut(gain.len()).flatten().zip(gain.iter().cycle()).for_each(|(w, g)| *w *= g);
+        }
+        let x = x.value;
         let dims: Vec<usize> = self.g.shape(x).iter().chain(outputs).copied().collect();
         let inputs = dims[1];
         let labels: Vec<u8> = (2..dims.len() as u8).collect();
@@ -275,7 +318,7 @@ impl Network<'_> {
         Ok([one(names.query, q)?, one(names.key, k)?, one(names.value, k)?])
     }
 
-    fn attention(&mut self, layer: usize, x: Value) -> Result<Value, LanguageError> {
+    fn attention(&mut self, layer: usize, x: &Input) -> Result<Value, LanguageError> {
         let (c, names, length) = (self.config, self.config.names, self.length);
         let (groups, repeats, width) = (c.key_heads, c.heads / c.key_heads, c.head_width);
         let Attention { window, rotation } = c.layers[layer];
@@ -393,7 +436,7 @@ impl Network<'_> {
         mask.contains(&0.0).then(|| self.g.constant(&[length, length], Kind::Bool, mask))
     }
 
-    fn feed_forward(&mut self, layer: usize, x: Value) -> Result<Value, LanguageError> {
+    fn feed_forward(&mut self, layer: usize, x: &Input) -> Result<Value, LanguageError> {
         let (c, names) = (self.config, self.config.names);
         let function = c.activation.function();
         let up = |n: &mut Self, name: &str| -> Result<Value, LanguageError> {
@@ -414,7 +457,7 @@ impl Network<'_> {
         self.g.layer = self.label(names.down, Some(layer));
         let matrix = self.matrix(names.down, layer, c.width, c.hidden)?;
         let bias = self.bias(names.down, layer, c.width)?;
-        Ok(self.linear(hidden, &[c.width], matrix, bias))
+        Ok(self.linear(&Input { value: hidden, affine: None }, &[c.width], matrix, bias))
     }
 
     fn head(&mut self, embedding: Embedding, x: Value, output: Output) -> Result<Value, LanguageError> {
@@ -477,7 +520,7 @@ impl Network<'_> {
             let matrix = self.read(&name, None, &[vocabulary, width])?;
             let bias = format!("{}.bias", self.config.names.head);
             let bias = self.find(&bias, None).map(|_| self.read(&bias, None, &[vocabulary])).transpose()?;
-            return Ok(self.linear(x, &[vocabulary], matrix, bias));
+            return Ok(self.linear(&Input { value: x, affine: None }, &[vocabulary], matrix, bias));
         }
         if !self.config.tied {
             return Err(LanguageError::Missing(name));

@@ -17,6 +17,8 @@ struct Plan {
     coefficient_bits: u32,
     /// Terms that only add a value take it as it was computed.
     wide_summands: bool,
+    /// Activations of which a few are far larger than most have more bits.
+    outliers: bool,
     /// Constant summands keep all their digits, however large the sum.
     fine_constants: bool,
     /// Terms far finer than the sum needs are rounded first.
@@ -25,6 +27,8 @@ struct Plan {
 
 /// Factors of a product this narrow need no rounding.
 const FACTOR_BITS: u32 = 22;
+/// By how many bits the mean magnitude of an activation may fall short of the largest before it counts as one with outliers.
+const MEAN_BITS: u32 = 8;
 /// Bits of a factor that there is one of for each row.
 const ROW_BITS: u32 = 22;
 /// Digits of a term beyond those of a rounded sum that coarsening keeps.
@@ -65,13 +69,15 @@ impl<'a> Lowering<'a> {
             weight_bits: w,
             coefficient_bits: 20,
             wide_summands: true,
+            outliers: true,
             fine_constants: true,
             coarsen: false,
         };
         let rounded = Plan { fine_constants: false, ..full };
-        let narrow = Plan { wide_summands: false, ..rounded };
+        let even = Plan { outliers: false, ..rounded };
+        let narrow = Plan { wide_summands: false, ..even };
         let coarse = Plan { coarsen: true, ..narrow };
-        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, rounded, narrow, coarse];
+        let mut plans = vec![full, Plan { coefficient_bits: 14, ..full }, rounded, even, narrow, coarse];
         if let Some(extra) = self.extra.get(&value) {
             plans.insert(0, Plan { weight_bits: w + extra, ..full });
         }
@@ -209,7 +215,7 @@ impl<'a> Lowering<'a> {
             } else if plan.wide_summands && matches!(self.float.node(*value).op, Op::Reciprocal(_) | Op::Rsqrt(_)) {
                 self.row_factor(*value)?
             } else {
-                self.narrow(*value, plan.activation_bits)?
+                self.narrow(*value, plan.activation_bits + if plan.outliers { self.outlying(*value) } else { 0 })?
             };
             exponent += quantised.exponent;
             operands.push(Operand { tensor: quantised.tensor, labels: labels.clone() });
@@ -256,6 +262,13 @@ impl<'a> Lowering<'a> {
         let coarse = self.clamped(Quantised { tensor: fine, exponent }, most, lo, bits)?;
         let operands = vec![Operand { tensor: coarse.tensor, labels }];
         Ok((coarse.exponent, IntegerTerm { coefficient: 1, operands }))
+    }
+
+    /// Bits that a value has beyond those of an activation, because of its outliers.
+    fn outlying(&self, value: Value) -> u32 {
+        let short = self.ranges[value.0].outlying().ceil() as u32;
+        let most = FACTOR_BITS.saturating_sub(self.options.activation_bits);
+        short.saturating_sub(MEAN_BITS).min(most)
     }
 
     /// More digits than this after the point say nothing about a value of this range.
