@@ -158,30 +158,29 @@ impl<'a> Comparison<'a> {
         let taken = (0..self.float.nodes.len()).filter_map(compared).map(|q| q.tensor);
         let taken = taken.chain(self.graph.outputs.iter().map(|port| port.tensor));
         let mut integers = Lazy::new(self.graph, self.weights, inputs, taken)?;
-        let mut result = Ok(());
-        execute::run(self.float, sample, &mut |value, expected| {
-            if result.is_err() {
-                return;
+        let mut compare = |value: Value, expected: &[f64]| -> Result<(), ExecuteError> {
+            if let Some(q) = compared(value.0) {
+                let errors = integers.take(q.tensor, |found| Errors::of(expected, found, q.exponent))?;
+                let sum = &mut tally.layers[value.0];
+                *sum = std::mem::take(sum).and(errors);
             }
-            let mut compare = || -> Result<(), ExecuteError> {
-                if let Some(q) = compared(value.0) {
-                    let errors = integers.take(q.tensor, |found| Errors::of(expected, found, q.exponent))?;
-                    let sum = &mut tally.layers[value.0];
+            for (place, port) in self.graph.outputs.iter().enumerate() {
+                if self.float.outputs[place].1 == value {
+                    let errors = integers.take(port.tensor, |found| {
+                        output(place, expected, found);
+                        Errors::of(expected, found, port.exponent)
+                    })?;
+                    let sum = &mut tally.outputs[place];
                     *sum = std::mem::take(sum).and(errors);
                 }
-                for (place, port) in self.graph.outputs.iter().enumerate() {
-                    if self.float.outputs[place].1 == value {
-                        let errors = integers.take(port.tensor, |found| {
-                            output(place, expected, found);
-                            Errors::of(expected, found, port.exponent)
-                        })?;
-                        let sum = &mut tally.outputs[place];
-                        *sum = std::mem::take(sum).and(errors);
-                    }
-                }
-                Ok(())
-            };
-            result = compare();
+            }
+            Ok(())
+        };
+        let mut result = Ok(());
+        execute::run(self.float, sample, &mut |value, expected| {
+            if result.is_ok() {
+                result = compare(value, expected);
+            }
         });
         result?;
         Ok(integers.finish()?)

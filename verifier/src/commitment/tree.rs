@@ -111,6 +111,9 @@ mod tests {
     use p3_field::PrimeCharacteristicRing;
     use p3_matrix::dense::RowMajorMatrix;
 
+    /// A change of rows and siblings.
+    type Change = dyn Fn(&mut Vec<Vec<F>>, &mut Vec<Digest>);
+
     const WIDTH: usize = 6;
 
     /// The verdict on some change of honest rows and siblings, the same as that of `p3`.
@@ -138,7 +141,7 @@ mod tests {
         let spread: Vec<usize> = (0..40).map(|i| i * i * 5 % 128).collect();
         let cases: [(usize, &[usize]); 5] = [(0, &[0]), (1, &[1]), (3, &[6, 1, 6, 7]), (5, &[31]), (7, &spread)];
         for (log_leaves, indices) in cases {
-            let with = |change: &dyn Fn(&mut Vec<Vec<F>>, &mut Vec<Digest>)| verdict(log_leaves, indices, change);
+            let with = |change: &Change| verdict(log_leaves, indices, change);
             assert_eq!(with(&|_, _| ()), Ok(()));
             assert!(with(&|rows, _| rows[0][WIDTH - 1] += F::ONE).is_err());
             assert_eq!(with(&|rows, _| rows.truncate(rows.len() - 1)), Err(TreeError::Rows));
