@@ -272,7 +272,7 @@ def scarce_gpus(trial):
     try:
         proving = threading.Event()
         for stage in STAGES:
-            trial.let(stage, Fate(instead={"--device=Gpu": "--device=Cpu"}, wait=proving if stage == "prove" else None))
+            trial.let(stage, Fate(instead={"--device=cuda:0": "--device=cpu"}, wait=proving if stage == "prove" else None))
         selector = {"nodeSelector": {"kubernetes.io/hostname": "gpus"}}
         trial.submit(device="Gpu", stages={"prove": selector})
         trial.wait("quickstart", kind="Executed")
