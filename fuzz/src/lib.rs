@@ -3,7 +3,9 @@
 
 use kernels::{Cpu, Ints};
 use prover::{Weights, aggregate, commit_boundary, prove, setup};
-use verifier::graph::{Bound, Einsum, Graph, Interface, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term};
+use verifier::graph::{
+    Bound, Einsum, Graph, Interface, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term,
+};
 use verifier::key::{ModelKey, Partition, Security};
 use verifier::statement::Statement;
 
