@@ -43,10 +43,11 @@ impl Tokenizer {
     fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, FormatError> {
         let encoding = self.inner.encode(text, add_special_tokens);
         let encoding = encoding.map_err(|error| self.error("a text that can be tokenized", error))?;
-        match unknown(text, encoding.get_offsets()) {
-            None => Ok(encoding.get_ids().to_vec()),
-            Some(character) => Err(self.error("characters that the vocabulary has", format!("{character:?}"))),
-        }
+        let Some(left_out) = left_out(text, encoding.get_offsets()) else { return Ok(encoding.get_ids().to_vec()) };
+        // Places after a character that is left out are those of its neighbours: by itself it is known by what it gives.
+        let gives_nothing = |c: &char| self.inner.encode_fast(c.to_string(), false).is_ok_and(|e| e.is_empty());
+        let unknown = text.chars().find(gives_nothing).unwrap_or(left_out);
+        Err(self.error("characters that the vocabulary has", format!("{unknown:?}")))
     }
 
     /// The text of the ids, special tokens left out.
@@ -100,8 +101,8 @@ impl Tokenizer {
     }
 }
 
-/// A character that no token stands for, though it is no space: the library leaves such characters out in silence.
-fn unknown(text: &str, tokens: &[(usize, usize)]) -> Option<char> {
+/// A character that no token covers, though it is no space: the library leaves those that it does not know out, in silence.
+fn left_out(text: &str, tokens: &[(usize, usize)]) -> Option<char> {
     let mut tokens: Vec<_> = tokens.to_vec();
     tokens.sort_unstable();
     let mut end = 0;
