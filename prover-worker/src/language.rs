@@ -25,7 +25,8 @@ use crate::{
     store::Store,
 };
 
-/// Begins a line of the log for each token of an answer, as soon as it is chosen; JSON follows: the token, and the text that is whole with it.
+/// Begins a line on standard error, where there is no log, for each token of an answer as soon as it is chosen; JSON follows: the token, and
+/// the text that is whole with it.
 pub const TOKEN_LINE: &str = "token ";
 
 /// Most windows of calibration text that scales are taken from.
@@ -135,6 +136,15 @@ pub struct Answer {
     pub text: Option<String>,
 }
 
+/// Says a token at once: in the log where there is one, else to the process that shows progress.
+fn tell(token: u32, text: &str) {
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!("token {token}: {text:?}");
+    } else {
+        eprintln!("{TOKEN_LINE}{}", serde_json::json!({ "token": token, "text": text }));
+    }
+}
+
 /// Lets the model answer: greedily, until it ends by itself, says a text at which to stop, or has said as much as it may.
 pub fn generate(
     graph: &Graph,
@@ -161,7 +171,7 @@ pub fn generate(
         answer.push(token);
         if let Some(stream) = &mut stream {
             let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
-            eprintln!("{TOKEN_LINE}{}", serde_json::json!({ "token": token, "text": said }));
+            tell(token, &said);
             text.push_str(&said);
         }
         let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));
