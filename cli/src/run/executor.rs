@@ -185,11 +185,12 @@ fn judge(ended: &Ended) -> Result<ResultRecord, Failed> {
             Err(Failed { failure: TaskFailure { kind, message }, lost })
         }
         (Err(kind), _) => {
-            let cause = ended.code.map_or("was killed".into(), |code| format!("ended with exit code {code}"));
+            // What it said last is not why somebody killed it.
+            let Some(code) = ended.code else { return fail(kind, "the worker was killed".into()) };
             let log = String::from_utf8_lossy(&ended.log);
             let last =
                 log.lines().rev().find(|line| !line.trim().is_empty()).map_or(String::new(), |l| format!(": {l}"));
-            fail(kind, format!("the worker {cause}{last}"))
+            fail(kind, format!("the worker ended with exit code {code}{last}"))
         }
     }
 }
