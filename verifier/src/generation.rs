@@ -82,7 +82,7 @@ impl Lengths {
 
     /// Most tokens of a prompt: every prompt leaves room for a whole answer.
     pub const fn prompt(&self) -> usize {
-        self.sequence + 1 - self.answer
+        (self.sequence + 1).saturating_sub(self.answer)
     }
 }
 
@@ -147,7 +147,7 @@ pub fn inputs(lengths: Lengths, generated: &Generated) -> Result<[Vec<i64>; 2], 
 pub fn read(graph: &Graph, inputs: &[Vec<i64>], outputs: &[Vec<i64>]) -> Result<Generated, GenerationError> {
     let ([sequence, last], [choices]) = (inputs, outputs) else { return Err(GenerationError::Interface) };
     let lengths = Lengths::of(graph).ok_or(GenerationError::Interface)?;
-    let prompt = last.first().and_then(|&last| usize::try_from(last + 1).ok()).unwrap_or(usize::MAX);
+    let prompt = last.first().and_then(|&last| usize::try_from(last).ok()?.checked_add(1)).unwrap_or(usize::MAX);
     if prompt > lengths.prompt() || sequence.len() != lengths.sequence || choices.len() != lengths.answer {
         return Err(GenerationError::Interface);
     }

@@ -91,9 +91,15 @@ fn what_does_not_fit_is_refused() {
         let error = fit(prompt, answer).unwrap_err();
         assert!(matches!(error, GenerationError::Length { most_prompt: 4, most_answer: 3, .. }), "{error}");
     }
-    for values in
-        [vec![], vec![vec![0; 6]], vec![vec![0; 5], vec![0]], vec![vec![0; 6], vec![]], vec![vec![0; 6], vec![4]]]
-    {
+    for values in [
+        vec![],
+        vec![vec![0; 6]],
+        vec![vec![0; 5], vec![0]],
+        vec![vec![0; 6], vec![]],
+        vec![vec![0; 6], vec![4]],
+        vec![vec![0; 6], vec![-1]],
+        vec![vec![0; 6], vec![i64::MAX]],
+    ] {
         assert_eq!(read(&graph(), &values, &[vec![0; 3]]), Err(GenerationError::Interface));
     }
     assert_eq!(read(&graph(), &[vec![0; 6], vec![0]], &[]), Err(GenerationError::Interface));
