@@ -3,13 +3,15 @@
 
 use crate::common::Net;
 use crate::common::attempt::Attempt;
+use crate::common::verdict::verify;
 use crate::fixture::Fixture;
 use kernels::Ints;
 use model::language::{Output, Prompt};
 use model::{Model, execute};
-use prover::Values;
+use prover::{ProveError, Values};
 use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::{Op, Source, TensorId};
+use verifier::proof::Proof;
 
 const LENGTH: usize = 6;
 const PROMPT: [u32; 4] = [5, 15, 8, 15];
@@ -65,19 +67,23 @@ fn has_table(op: &Op) -> bool {
     matches!(op, Op::Lookup(lookup) if lookup.table.is_some())
 }
 
-/// A prover for whom the tensor is what `change` makes of it, all else following, is refused by both verifiers.
-#[track_caller]
-fn refused(net: &Net, tensor: TensorId, change: impl FnOnce(&mut Vec<i64>)) {
+/// What a prover comes to for whom the tensor is what `change` makes of it, all else following. An error: the honest code finds that its
+/// claims contradict each other, and makes no proof.
+fn attempted(net: &Net, tensor: TensorId, change: impl FnOnce(&mut Vec<i64>)) -> Result<Attempt, ProveError> {
     let mut told = net.get(tensor);
     change(&mut told);
     assert_ne!(told, net.get(tensor), "nothing was changed");
     let values = net.telling(tensor, told);
     let half = net.graph.nodes.len() / 2;
     let attempt = Attempt::of(&Net { values, ..net.clone() }, &[half]);
-    // A prover whose own claims contradict each other has no proof: the verifier's ledger takes two values at one point no more than its own.
-    if (0..2).all(|subgraph| attempt.subgraph(subgraph).is_ok()) {
-        attempt.verify().expect_err("the lie is accepted");
-    }
+    (0..2).try_for_each(|subgraph| attempt.subgraph(subgraph).map(drop))?;
+    Ok(attempt)
+}
+
+/// Such a prover has a proof, which both verifiers refuse.
+#[track_caller]
+fn refused(net: &Net, tensor: TensorId, change: impl FnOnce(&mut Vec<i64>)) {
+    attempted(net, tensor, change).expect("there is a proof").verify().expect_err("the lie is accepted");
 }
 
 #[test]
@@ -104,11 +110,43 @@ fn another_token_than_the_most_likely_one() {
     let logits = computed(&told, "logits", is_einsum, &[3, 1, 31])[0];
     refused(&told, logits, |logits| logits[generated.answer[0] as usize] = *logits[..31].iter().max().unwrap() + 1);
     // Every step of the choice, told otherwise.
-    for step in computed(&told, "logits", |op| !matches!(op, Op::View(_)), &[3]) {
-        refused(&told, step, |values| values[0] += 1);
+    let steps = |shape: &[usize]| computed(&told, "logits", |op| !matches!(op, Op::View(_)), shape);
+    let steps = steps(&[3]).into_iter().map(|step| (step, 0)).chain(steps(&[3, 31]).into_iter().map(|s| (s, honest)));
+    let mut without_proof = Vec::new();
+    for (step, element) in steps {
+        match attempted(&told, step, |values| values[element as usize] += 1) {
+            Ok(attempt) => drop(attempt.verify().expect_err("the lie is accepted")),
+            Err(error) => without_proof.push(format!("{}: {error}", told.graph.tensor(step).name)),
+        }
     }
-    for step in computed(&told, "logits", |op| !matches!(op, Op::View(_)), &[3, 31]) {
-        refused(&told, step, |values| values[usize::try_from(honest).unwrap()] += 1);
+    // Another maximum is another token, which is public: the verifier would be told two values of it at one point.
+    let twice = "the values are not a run of the model: tensor 'logits/index': one value at one point does not hold";
+    assert_eq!(without_proof, [format!("logits/maximum: {twice}")]);
+}
+
+/// Every public value of a proof, altered.
+#[test]
+fn another_prompt_or_answer_than_was_proved() {
+    let model = model();
+    let net = net(&model, run(&model, &answer(&model)));
+    let attempt = Attempt::of(&net, &[]);
+    let proof = Proof::from_bytes(&attempt.proof()).expect("it is a proof");
+    let places = |ports: &[Vec<i64>]| -> Vec<(usize, usize)> {
+        ports.iter().enumerate().flat_map(|(port, values)| (0..values.len()).map(move |v| (port, v))).collect()
+    };
+    let (inputs, outputs) = (places(&proof.statement.inputs), places(&proof.statement.outputs));
+    assert_eq!((inputs.len(), outputs.len()), (LENGTH + 1, 3));
+    for delta in [-1, 1] {
+        for &(port, value) in &inputs {
+            let mut altered = proof.clone();
+            altered.statement.inputs[port][value] += delta;
+            verify(&attempt.key, &altered.to_bytes()).expect_err("another input is accepted");
+        }
+        for &(port, value) in &outputs {
+            let mut altered = proof.clone();
+            altered.statement.outputs[port][value] += delta;
+            verify(&attempt.key, &altered.to_bytes()).expect_err("another output is accepted");
+        }
     }
 }
 
