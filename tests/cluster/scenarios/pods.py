@@ -91,7 +91,7 @@ def out_of_memory_in_its_pod(trial):
     trial.check_accepted("larger")
 
 
-@scenario(timeout=180, slow=True)
+@scenario(timeout=180)
 def operator_pod_killed_in_every_stage(trial):
     """An operator's process that is killed comes back in its pod, and every job goes on; every stage has one child."""
     trial.install()
