@@ -29,9 +29,6 @@ use crate::{
 /// the text that is whole with it.
 pub const TOKEN_LINE: &str = "token ";
 
-/// Most windows of calibration text that scales are taken from.
-const WINDOWS: usize = 16;
-
 /// The files of a model, by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -100,19 +97,20 @@ fn samples(
     tokenizer: Option<&Tokenizer>,
 ) -> Result<Vec<Vec<Vec<f32>>>, StageError> {
     let length = args.sequence as usize;
-    let mut windows: Vec<Vec<f32>> = Vec::new();
+    let mut windows: Vec<Vec<u32>> = Vec::new();
     for (url, bytes) in args.calibration.iter().zip(texts) {
         let refuse = |reason: &dyn ToString| StageError::deterministic(format!("{url}: {}", reason.to_string()));
         let text = str::from_utf8(bytes).map_err(|error| refuse(&format!("not a text in UTF-8: {error}")))?;
         let tokenizer = tokenizer.ok_or_else(|| refuse(&"a text, but the model came without a tokenizer"))?;
-        let tokens = tokenizer.encode(text).map_err(|error| refuse(&error))?;
-        if tokens.len() < length {
-            return Err(refuse(&format!("{} tokens of text; a sample needs {length}", tokens.len())));
+        let tokens = tokenizer.encode_plain(text).map_err(|error| refuse(&error))?;
+        let whole = language::windows(&tokens, tokenizer.bos(), length);
+        if whole.is_empty() {
+            return Err(refuse(&format!("{} tokens of text are less than a window of {length}", tokens.len())));
         }
-        windows.extend(tokens.chunks_exact(length).map(|window| window.iter().map(|&t| t as f32).collect()));
+        windows.extend(whole);
     }
-    let step = windows.len().div_ceil(WINDOWS).max(1);
-    Ok(windows.into_iter().step_by(step).map(|window| vec![window]).collect())
+    let samples = language::spread(windows, language::calibration_windows(length));
+    Ok(samples.into_iter().map(|window| vec![window.into_iter().map(|t| t as f32).collect()]).collect())
 }
 
 /// A prompt's tokens, or the tokens themselves where an input gives them.

@@ -1,9 +1,7 @@
 //! A text cut into windows: some to measure on, others to calibrate on, never the same.
 
 use anyhow::{Result, bail};
-
-/// Windows to calibrate on.
-const CALIBRATION: usize = 4;
+use model::language::{calibration_windows, spread, windows};
 
 /// Sequences of equal length, each with the model's token for a beginning, if it has one, in front.
 pub struct Windows {
@@ -22,11 +20,8 @@ impl Windows {
         context: usize,
         most: usize,
     ) -> Result<Self> {
-        let fresh = context - usize::from(bos.is_some());
-        let windows = |tokens: &[u32]| -> Vec<Vec<u32>> {
-            tokens.chunks_exact(fresh).map(|chunk| bos.into_iter().chain(chunk.iter().copied()).collect()).collect()
-        };
-        let mut measured = windows(text);
+        let (fresh, count) = (context - usize::from(bos.is_some()), calibration_windows(context));
+        let mut measured = windows(text, bos, context);
         if measured.is_empty() {
             bail!(
                 "the text has {} tokens; a window takes {fresh}: give a longer text or a smaller --context",
@@ -34,27 +29,21 @@ impl Windows {
             );
         }
         let calibration = match calibration {
-            Some(tokens) => spread(windows(tokens), CALIBRATION),
+            Some(tokens) => spread(windows(tokens, bos, context), count),
             None => {
-                let kept = most.min(measured.len().saturating_sub(CALIBRATION));
-                spread(measured.split_off(kept), CALIBRATION)
+                let kept = most.min(measured.len().saturating_sub(count));
+                spread(measured.split_off(kept), count)
             }
         };
         measured.truncate(most);
         if measured.is_empty() || calibration.is_empty() {
             bail!(
-                "calibration takes {CALIBRATION} windows of {fresh} tokens that are not measured; \
+                "calibration takes {count} windows of {fresh} tokens that are not measured; \
                  give a longer text, a smaller --context, or another text with --calibration"
             );
         }
         Ok(Self { measured, calibration })
     }
-}
-
-/// Some of many, evenly spread.
-fn spread(windows: Vec<Vec<u32>>, count: usize) -> Vec<Vec<u32>> {
-    let step = windows.len().div_ceil(count).max(1);
-    windows.into_iter().step_by(step).collect()
 }
 
 #[cfg(test)]
@@ -63,16 +52,17 @@ mod tests {
 
     #[test]
     fn windows_are_measured_or_calibrated_on_and_never_both() {
-        let text: Vec<u32> = (1..=31).collect();
+        let text: Vec<u32> = (1..=67).collect();
         let w = Windows::new(&text, None, Some(0), 4, usize::MAX).unwrap();
         assert_eq!(
             w.measured,
             [[0, 1, 2, 3], [0, 4, 5, 6], [0, 7, 8, 9], [0, 10, 11, 12], [0, 13, 14, 15], [0, 16, 17, 18]]
         );
-        assert_eq!(w.calibration, [[0, 19, 20, 21], [0, 22, 23, 24], [0, 25, 26, 27], [0, 28, 29, 30]]);
+        let following: Vec<Vec<u32>> = (0..16).map(|w| 3 * w + 19).map(|t| vec![0, t, t + 1, t + 2]).collect();
+        assert_eq!(w.calibration, following);
         let w = Windows::new(&text, None, None, 3, 2).unwrap();
-        assert_eq!((w.measured.len(), w.calibration.len()), (2, 4));
-        assert_eq!(w.calibration[0], [7, 8, 9]);
+        assert_eq!((w.measured.len(), w.calibration.len()), (2, 10));
+        assert_eq!(w.calibration[..2], [[7, 8, 9], [13, 14, 15]]);
         let w = Windows::new(&text, Some(&text[20..]), None, 3, 2).unwrap();
         assert_eq!((w.measured.len(), w.calibration[0].clone()), (2, vec![21, 22, 23]));
     }
@@ -88,6 +78,6 @@ mod tests {
             "the text has 3 tokens; a window takes 4: give a longer text or a smaller --context"
         );
         assert!(error(12, None).contains("another text with --calibration"));
-        assert!(error(12, Some(&[1, 2, 3])).contains("calibration takes 4 windows of 4 tokens"));
+        assert!(error(12, Some(&[1, 2, 3])).contains("calibration takes 16 windows of 4 tokens"));
     }
 }

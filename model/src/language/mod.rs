@@ -7,6 +7,7 @@ mod config;
 mod generate;
 mod network;
 mod perplexity;
+mod windows;
 
 use crate::float::{Graph as FloatGraph, execute};
 use crate::import::{self, ImportError};
@@ -20,6 +21,7 @@ pub use network::Output;
 pub use perplexity::{Evaluation, Perplexity, PerplexityError};
 use thiserror::Error;
 use verifier::graph::Interface;
+pub use windows::{calibration_windows, spread, windows};
 
 /// Named tensors of a checkpoint.
 pub trait Tensors {
