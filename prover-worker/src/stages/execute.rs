@@ -57,7 +57,8 @@ fn tensors(store: &Store, prepared: &Prepared, input: Input, refuse: &Refuse) ->
     let inputs: Inputs = match input {
         Input::Values(inputs) => inputs,
         Input::Prompt(prompt) => {
-            let tokens = text_tokens(store, prepared, &prompt, refuse)?;
+            let tokenizer = prepared.tokenizer(store)?;
+            let tokens = language::tokens_of(graph, tokenizer.as_ref(), &prompt).map_err(|error| refuse(&error))?;
             vec![tokens.into_iter().map(|token| token as f32).collect()]
         }
     };
@@ -66,11 +67,6 @@ fn tensors(store: &Store, prepared: &Prepared, input: Input, refuse: &Refuse) ->
     }
     let quantised = |(index, reals): (usize, &Vec<f32>)| model::quantise_input(graph, index, reals);
     inputs.iter().enumerate().map(quantised).collect::<Result<_, _>>().map_err(|error| refuse(&error))
-}
-
-fn text_tokens(store: &Store, prepared: &Prepared, prompt: &Prompt, refuse: &Refuse) -> Result<Vec<u32>, StageError> {
-    let tokenizer = prepared.tokenizer(store)?;
-    language::tokens_of(prepared.key.graph(), tokenizer.as_ref(), prompt).map_err(|error| refuse(&error))
 }
 
 /// What a language model answers to a prompt, given as a text or, as the one list of values, in tokens.
@@ -82,11 +78,12 @@ fn answer(
     refuse: &Refuse,
 ) -> Result<Answer, StageError> {
     let graph = prepared.key.graph();
-    let (tokens, prompt) = match input {
-        Input::Prompt(prompt) => (text_tokens(store, prepared, &prompt, refuse)?, prompt),
-        Input::Values(inputs) => (given_tokens(graph, &inputs).map_err(|error| refuse(&error))?, Prompt::default()),
-    };
     let tokenizer = prepared.tokenizer(store)?;
+    let (tokens, prompt) = match input {
+        Input::Prompt(prompt) => (language::tokens_of(graph, tokenizer.as_ref(), &prompt), prompt),
+        Input::Values(inputs) => (given_tokens(graph, &inputs), Prompt::default()),
+    };
+    let tokens = tokens.map_err(|error| refuse(&error))?;
     language::generate(graph, weights, tokenizer.as_ref(), tokens, &prompt).map_err(|error| refuse(&error))
 }
 
