@@ -1,0 +1,106 @@
+//! Language models: a prompt, its answer and its proof; how much a model loses by being integers.
+
+use std::{fs, path::Path};
+
+use crate::common::{event, events, example, proofmill, text};
+
+#[test]
+fn an_answer_is_told_token_by_token_and_its_proof_says_what_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    let run = proofmill(["run", "--json", "--store", "store", "--output", "out"])
+        .arg(example("adder.yaml"))
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let told = events(&run);
+    let tokens: Vec<&str> =
+        told.iter().filter(|e| e["event"] == "token").map(|e| e["text"].as_str().unwrap()).collect();
+    assert_eq!(tokens, ["6", "2", ""]);
+    assert_eq!(event(&told, "result")["outputs"][0]["text"], "62");
+
+    let [proof, key, tokenizer] = ["out/proof.bin", "out/model.key", "out/model.tokenizer"].map(path);
+    let verify = |tokenizer: Option<&Path>, json: bool| {
+        let mut command = proofmill(["verify"]);
+        command.arg(&proof).arg("--model").arg(&key);
+        if let Some(tokenizer) = tokenizer {
+            command.arg("--tokenizer").arg(tokenizer);
+        }
+        let output = command.args(json.then_some("--json")).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, with, _) = verify(Some(&tokenizer), false);
+    assert!(code == Some(0) && with.contains("after the prompt (6 tokens)\n  27+35=\nanswers"), "{with}");
+    let (code, without, _) = verify(None, false);
+    assert!(code == Some(0) && without.contains("\n  6 2 12\n"), "{without}");
+    let (_, json, _) = verify(Some(&tokenizer), true);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["generation"]["answer"], serde_json::json!({ "tokens": [6, 2, 12], "text": "62" }));
+
+    // Another tokenizer would have the proof say something else.
+    let other = path("other.tokenizer");
+    let saved = fs::read_to_string(&tokenizer).unwrap();
+    let swapped = saved.replace(r#"\"6\":6"#, r#"\"6\":7"#).replace(r#"\"7\":7"#, r#"\"7\":6"#);
+    assert_ne!(saved, swapped);
+    fs::write(&other, swapped).unwrap();
+    let (code, said, error) = verify(Some(&other), false);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(error.contains("this is not the tokenizer that the model key names"), "{error}");
+}
+
+#[test]
+fn a_model_is_measured_on_a_text() {
+    let place = tempfile::tempdir().unwrap();
+    let model = example("adder");
+    let chart = place.path().join("chart.svg");
+    let output = proofmill(["eval", "--json", "--context", "9"])
+        .arg(&model)
+        .arg("--text")
+        .arg(model.join("calibration.txt"))
+        .arg("--chart")
+        .arg(&chart)
+        .output()
+        .unwrap();
+    let [measured] = &events(&output)[..] else { panic!() };
+    assert_eq!((&measured["windows"], &measured["calibrationWindows"]), (&16.into(), &16.into()));
+    let [float, integer] = ["float", "integer"].map(|kind| measured["perplexity"][kind].as_f64().unwrap());
+    assert!(float > 1.0 && (integer / float - 1.0).abs() < 1e-3, "{float} {integer}");
+    assert!(fs::read_to_string(&chart).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let adder = example("adder");
+    let without = place.path().join("without");
+    fs::create_dir(&without).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(adder.join(name), without.join(name)).unwrap();
+    }
+    let sums = adder.join("calibration.txt");
+    for (model, text_file, context, expected) in [
+        (&adder, write("empty.txt", ""), "9", "empty.txt: the text is empty"),
+        (&adder, write("words.txt", "one and one"), "9", "expected characters that the vocabulary has, found 'o'"),
+        (&adder, write("short.txt", "1+1=2"), "9", "the text has 5 tokens; a window takes 9"),
+        (
+            &adder,
+            write("few.txt", &"1+1=2".repeat(9)),
+            "9",
+            "calibration takes 16 windows of 9 tokens that are not measured",
+        ),
+        (&adder, sums.clone(), "10", "--context 10: this model takes 2 to 9 tokens"),
+        (&adder, place.path().join("absent.txt"), "9", "cannot read"),
+        (&without, sums.clone(), "9", "no tokenizer.json; give one with --tokenizer"),
+        (&example("digits/digits.onnx"), sums.clone(), "9", "digits.onnx"),
+    ] {
+        let mut command = proofmill(["eval", "--context", context]);
+        let output = command.arg(model).arg("--text").arg(text_file).output().unwrap();
+        let message = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains(expected), "{message}\nwanted {expected}");
+    }
+}
