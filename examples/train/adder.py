@@ -8,12 +8,15 @@ Two layers, width 48, 4 heads, GELU perceptron, layer norm first, 13 tokens; fil
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
+
+import layers
 
 SEED = 3
 FOLDER = Path(__file__).parents[1] / "adder"
@@ -46,33 +49,23 @@ def initial(rng: np.random.Generator) -> dict[str, jnp.ndarray]:
         normal(f"{name}.weight", (inputs, outputs), deviation)
         weights[f"{name}.bias"] = jnp.zeros(outputs, jnp.float32)
 
-    def norm(name):
-        weights[f"{name}.weight"] = jnp.ones(WIDTH, jnp.float32)
-        weights[f"{name}.bias"] = jnp.zeros(WIDTH, jnp.float32)
-
     normal("wte.weight", (len(TOKENS), WIDTH))
     normal("wpe.weight", (LENGTH, WIDTH))
     for layer in range(LAYERS):
-        norm(f"h.{layer}.ln_1")
+        layers.identity_norm(weights, f"h.{layer}.ln_1", WIDTH)
         linear(f"h.{layer}.attn.c_attn", WIDTH, 3 * WIDTH)
         linear(f"h.{layer}.attn.c_proj", WIDTH, WIDTH, 0.02 / np.sqrt(2 * LAYERS))
-        norm(f"h.{layer}.ln_2")
+        layers.identity_norm(weights, f"h.{layer}.ln_2", WIDTH)
         linear(f"h.{layer}.mlp.c_fc", WIDTH, 4 * WIDTH)
         linear(f"h.{layer}.mlp.c_proj", 4 * WIDTH, WIDTH, 0.02 / np.sqrt(2 * LAYERS))
-    norm("ln_f")
+    layers.identity_norm(weights, "ln_f", WIDTH)
     return weights
 
 
 def forward(w, tokens):
     """Logits of the next token at every position."""
 
-    def linear(name, x):
-        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
-
-    def norm(name, x):
-        centred = x - x.mean(-1, keepdims=True)
-        deviation = jnp.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return centred / deviation * w[f"{name}.weight"] + w[f"{name}.bias"]
+    linear, norm = partial(layers.linear, w), partial(layers.norm, w)
 
     n, length = tokens.shape
     seen = jnp.tril(jnp.ones((length, length), bool))

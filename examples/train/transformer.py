@@ -8,6 +8,7 @@ output `logits` [1, 10].
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+import layers
 import mnist
 
 SEED = 1
@@ -33,19 +35,15 @@ def initial(rng: np.random.Generator) -> dict[str, jnp.ndarray]:
         weights[f"{name}.weight"] = jnp.asarray(value, jnp.float32)
         weights[f"{name}.bias"] = jnp.zeros(fan_out, jnp.float32)
 
-    def norm(name):
-        weights[f"{name}.weight"] = jnp.ones(WIDTH, jnp.float32)
-        weights[f"{name}.bias"] = jnp.zeros(WIDTH, jnp.float32)
-
     linear("embed", 49, WIDTH)
     for layer in range(LAYERS):
-        norm(f"{layer}.norm1")
+        layers.identity_norm(weights, f"{layer}.norm1", WIDTH)
         linear(f"{layer}.qkv", WIDTH, 3 * WIDTH)
         linear(f"{layer}.project", WIDTH, WIDTH)
-        norm(f"{layer}.norm2")
+        layers.identity_norm(weights, f"{layer}.norm2", WIDTH)
         linear(f"{layer}.up", WIDTH, HIDDEN)
         linear(f"{layer}.down", HIDDEN, WIDTH)
-    norm("norm")
+    layers.identity_norm(weights, "norm", WIDTH)
     linear("classify", WIDTH, 10)
     return weights
 
@@ -53,13 +51,7 @@ def initial(rng: np.random.Generator) -> dict[str, jnp.ndarray]:
 def forward(w, x):
     """What `export` writes down as ONNX."""
 
-    def linear(name, x):
-        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
-
-    def norm(name, x):
-        centred = x - x.mean(-1, keepdims=True)
-        deviation = jnp.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return centred / deviation * w[f"{name}.weight"] + w[f"{name}.bias"]
+    linear, norm = partial(layers.linear, w), partial(layers.norm, w)
 
     n = len(x)
     x = x.reshape(n, 4, 7, 4, 7).transpose(0, 1, 3, 2, 4).reshape(n, TOKENS, 49)
