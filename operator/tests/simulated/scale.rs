@@ -39,16 +39,7 @@ struct Stage {
     api: FakeApi,
     operator: Child,
     port: u16,
-    _files: Files,
-}
-
-/// A folder of this process, removed with the value.
-struct Files(std::path::PathBuf);
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    _files: tempfile::TempDir,
 }
 
 impl Drop for Stage {
@@ -79,19 +70,18 @@ impl Stage {
         });
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback_service(serve)).await });
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let files = Files(std::env::temp_dir().join(format!("proofmill-scale-{}-{port}", std::process::id())));
-        std::fs::create_dir(&files.0).unwrap();
+        let files = tempfile::tempdir().unwrap();
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake",
             "clusters": [{ "name": "fake", "cluster": { "server": format!("http://{address}") } }],
             "users": [{ "name": "fake", "user": {} }],
             "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "fake" } }],
         });
-        std::fs::write(files.0.join("kubeconfig"), kubeconfig.to_string()).unwrap();
+        std::fs::write(files.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
         let operator = Command::new(env!("CARGO_BIN_EXE_proofmill-operator"))
             .args(["--worker-image=worker:1", "--default-store=s3://store", "--lease-namespace=ns", "--identity=scale"])
             .arg(format!("--listen=127.0.0.1:{port}"))
-            .env("KUBECONFIG", files.0.join("kubeconfig"))
+            .env("KUBECONFIG", files.path().join("kubeconfig"))
             .env("RUST_LOG", "warn")
             .stderr(Stdio::inherit())
             .spawn()

@@ -9,7 +9,8 @@ use clap::Parser;
 use crds::{
     Digest, Indexes, Output, Subgraphs,
     contract::{
-        ArtifactRef, FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, StageArgs, Summary, Task, Usage, WorkerArgs,
+        ArtifactRef, FailureKind, LOST_EXIT_CODE, Outcome, ResultRecord, Stage, StageArgs, Summary, Task, Usage,
+        WorkerArgs,
     },
 };
 use k8s_openapi::jiff::Timestamp;
@@ -61,6 +62,27 @@ const HANGING: usize = 8;
 /// Everything succeeds.
 pub fn smooth() -> Script {
     Arc::new(|_| End::Done)
+}
+
+/// Every attempt ends as the function says.
+pub fn scripted(script: impl Fn(Trial) -> End + Send + Sync + 'static) -> Script {
+    Arc::new(script)
+}
+
+/// Proving a subgraph.
+pub fn prove(subgraph: u32) -> Task {
+    Task::Prove { subgraph }
+}
+
+/// The Jobs of a job of three subgraphs in which nothing fails: stages, and which subgraphs.
+pub fn all_stages() -> Vec<(Stage, String)> {
+    let none = String::new();
+    vec![
+        (Stage::Setup, none.clone()),
+        (Stage::Execute, none.clone()),
+        (Stage::Prove, "0-2".into()),
+        (Stage::Aggregate, none),
+    ]
 }
 
 #[derive(Default)]
