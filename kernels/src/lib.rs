@@ -7,6 +7,7 @@ mod dual;
 mod error;
 pub mod floor;
 mod ints;
+pub mod memory;
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;

@@ -32,6 +32,7 @@ pub use stages::{Finished, run_stage, set_up};
 /// Runs the stage that the command line names, and reports by result record and exit code.
 pub fn run(args: &WorkerArgs) -> ExitCode {
     let begun = Instant::now();
+    kernels::memory::keep_freed();
     if args.until_stdin_closes {
         parent::exit_with_it();
     }
