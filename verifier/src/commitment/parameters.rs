@@ -58,7 +58,7 @@ impl Code {
         let log_inv_rate = match num_variables {
             ..=15 => 4,
             16..=18 => 3,
-            19..=21 => 2,
+            19..=26 => 2,
             _ => 1,
         };
         Self { log_inv_rate, log_width: FIRST_FOLD.min(num_variables) }

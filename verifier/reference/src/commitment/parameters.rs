@@ -103,7 +103,7 @@ pub fn first_rate(variables: usize) -> usize {
     match variables {
         0..=15 => 4,
         16..=18 => 3,
-        19..=21 => 2,
+        19..=26 => 2,
         _ => 1,
     }
 }
