@@ -27,7 +27,7 @@ pub struct LookupColumns {
 pub struct Witness {
     /// For every lookup.
     pub lookups: Vec<LookupColumns>,
-    /// For every table.
+    /// For every table, for each of its rows.
     pub multiplicities: Vec<Ints>,
 }
 
@@ -133,7 +133,7 @@ fn limb(number: i64, limb: &Limb) -> i64 {
 impl Witness {
     /// The witness that belongs to the values of the subgraph's tensors.
     pub fn new(graph: &Graph, plan: &SubgraphPlan, values: &Values) -> Self {
-        let mut counts: Vec<Vec<i64>> = plan.tables.iter().map(|t| vec![0; t.shape().iter().product()]).collect();
+        let mut counts: Vec<Vec<i64>> = plan.tables.iter().map(|t| vec![0; t.rows()]).collect();
         let mut lookups = Vec::with_capacity(plan.lookups.len());
         for lookup_plan in &plan.lookups {
             let Some(lookup) = lookup_of(graph, lookup_plan) else { continue };
@@ -155,9 +155,18 @@ impl Witness {
             Column::Value(l) => self.lookups[l.lookup].value[l.limb - plan.lookups[l.lookup].from_output].clone(),
             Column::Edge(l) => self.lookups[l.lookup].edges[l.limb].clone(),
             Column::Excess(l) => self.lookups[l.lookup].excess[l.limb].clone(),
-            Column::Multiplicity(t) => self.multiplicities[*t].clone(),
+            Column::Multiplicities => self.table_rows(plan),
         };
         plan.columns.iter().map(column).collect()
+    }
+
+    /// The multiplicities of all tables as one column.
+    pub fn table_rows(&self, plan: &SubgraphPlan) -> Ints {
+        let rows = plan.segments().into_iter().flat_map(|segment| {
+            let multiplicities = &self.multiplicities[segment.table];
+            (0..1 << segment.width).map(move |row| multiplicities.get((segment.kind << segment.width) + row))
+        });
+        Ints::from(rows.collect::<Vec<i64>>())
     }
 }
 

@@ -68,8 +68,7 @@ pub fn lookups(graph: &Graph, plan: &SubgraphPlan) -> Work {
         let input = graph.nodes[lookup.node as usize].op.inputs()[0];
         lookup.leaves() * graph.tensor(input).len()
     });
-    let rows = plan.tables.iter().map(|table| table.shape().iter().product::<usize>());
-    let fractions = looked_up.chain(rows).sum::<usize>() as u64;
+    let fractions = looked_up.chain([plan.table_rows()]).sum::<usize>() as u64;
     Work { multiplications: 3 * EXTENSION * fractions, hashed_bytes: 0, read_bytes: K_BYTES as u64 * fractions }
 }
 

@@ -32,8 +32,7 @@ fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
     let read = key.plan().boundary.iter().chain(&plan.weights).copied();
     let made = plan.nodes.iter().filter_map(|&node| graph.nodes[node as usize].op.output());
     let elements: u64 = read.chain(made).map(|tensor| len(graph, tensor)).sum();
-    let rows: usize = plan.tables.iter().map(|table| table.shape().iter().product::<usize>()).sum();
-    let fractions = rows as u64
+    let fractions = plan.table_rows() as u64
         + plan
             .lookups
             .iter()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Version of the protocol and of the proof's encoding.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 const MAGIC: &[u8; 8] = b"pm-key\0\x02";
 
 /// Proven security of a whole proof, after all union bounds.

@@ -38,10 +38,8 @@ pub fn census(key: &ModelKey) -> String {
             count.leaves += elements * lookup.leaves();
             count.cells += elements * columns_of(plan, lookup, op.output);
         }
-        tables.leaves += plan.tables.iter().map(|table| table.shape().iter().product::<usize>()).sum::<usize>();
-        let multiplicities = plan.columns.iter().zip(&plan.column_shapes);
-        let multiplicities = multiplicities.filter(|(column, _)| matches!(column, Column::Multiplicity(_)));
-        tables.cells += multiplicities.map(|(_, shape)| shape.iter().product::<usize>()).sum::<usize>();
+        tables.leaves += plan.table_rows();
+        tables.cells += plan.table_rows();
     }
     let mut rows: Vec<(String, Count)> = counts.into_iter().chain([("tables".into(), tables)]).collect();
     rows.sort_by_key(|(_, count)| std::cmp::Reverse(count.leaves));

@@ -14,7 +14,6 @@ use verifier::argument::logup::LeafClaim;
 use verifier::argument::lookup::{Challenges, Columns, Group, enter_columns, enter_input, groups, tag};
 use verifier::field::K;
 use verifier::multilinear::{axis_bits, ones, split_point};
-use verifier::plan::Table;
 use verifier::transcript::Writer;
 
 /// Proves all lookups of the subgraph and enters the claims on their columns, tables and inputs.
@@ -37,10 +36,8 @@ pub fn prove<D: Device>(
     for group in &groups {
         trees.push(Tree::new(device, group_leaves(context, group, witness, &challenges)));
     }
-    for (place, table) in plan.tables.iter().enumerate() {
-        let outputs = table.outputs().map(|t| context.held(t));
-        let leaves = table_leaves(device, place, table, outputs, &witness.multiplicities[place], &challenges);
-        trees.push(Tree::new(device, leaves));
+    if !plan.tables.is_empty() {
+        trees.push(Tree::new(device, table_leaves(context, witness, &challenges)));
     }
     let mut leaves = logup::prove(device, transcript, &trees).into_iter();
     drop(trees);
@@ -66,10 +63,7 @@ pub fn prove<D: Device>(
         let element = columns.element(lookup, lookup_plan, one);
         enter_input(lookup, point, element.scaled_input, ledger)?;
     }
-    for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
-        prove_table(context, transcript, place, table, leaf, ledger)?;
-    }
-    Ok(())
+    leaves.next().map_or(Ok(()), |leaf| prove_tables(context, transcript, leaf, ledger))
 }
 
 fn group_leaves<D: Device>(
@@ -103,40 +97,47 @@ fn denominators<'a>(
     Affine { len, constant: challenges.pole - K::from_usize(tag(table)) - K::ONE, terms: powers.zip(entries).collect() }
 }
 
-fn table_leaves<D: Device>(
-    device: &D,
-    place: usize,
-    table: &Table,
-    outputs: Option<&Ints>,
-    multiplicities: &Ints,
-    challenges: &Challenges,
-) -> Fractions<D::Extension> {
+fn table_leaves<D: Device>(context: Context<D>, witness: &Witness, challenges: &Challenges) -> Fractions<D::Extension> {
+    let Context { device, plan, .. } = context;
+    let multiplicities = witness.table_rows(plan);
     let len = multiplicities.len();
-    let rows: Vec<Vec<i64>> =
-        (0..len).into_par_iter().map(|row| table.row(row, outputs.map_or(0, |o| o.get(row)))).collect();
-    let width = rows.first().map_or(0, Vec::len);
-    let entries: Vec<Ints> =
-        (0..width).map(|j| Ints::from(rows.par_iter().map(|row| row[j]).collect::<Vec<_>>())).collect();
-    let numerators = Affine { len, constant: K::ZERO, terms: vec![(-K::ONE, multiplicities)] };
-    Fractions {
-        shape: table.shape(),
-        p: device.affine(&[numerators]),
-        q: device.affine(&[denominators(challenges, place, len, entries.iter())]),
-    }
+    let segments = plan.segments();
+    // For each segment, the columns of its rows' entries.
+    let entries: Vec<Vec<Ints>> = segments
+        .iter()
+        .map(|segment| {
+            let table = &plan.tables[segment.table];
+            let outputs = table.outputs().map(|t| context.held(t));
+            let first = segment.kind << segment.width;
+            let rows = (first..first + (1 << segment.width)).into_par_iter();
+            let rows: Vec<Vec<i64>> =
+                rows.map(|row| table.row(row, outputs.map_or(0, |outputs| outputs.get(row)))).collect();
+            let width = rows.first().map_or(0, Vec::len);
+            (0..width).map(|j| Ints::from(rows.par_iter().map(|row| row[j]).collect::<Vec<_>>())).collect()
+        })
+        .collect();
+    let slices: Vec<Affine> = segments
+        .iter()
+        .zip(&entries)
+        .map(|(segment, entries)| denominators(challenges, segment.table, 1 << segment.width, entries.iter()))
+        .collect();
+    let numerators = Affine { len, constant: K::ZERO, terms: vec![(-K::ONE, &multiplicities)] };
+    Fractions { shape: vec![len], p: device.affine(&[numerators]), q: device.affine(&slices) }
 }
 
-fn prove_table<D: Device>(
+fn prove_tables<D: Device>(
     context: Context<D>,
     transcript: &mut Writer,
-    place: usize,
-    table: &Table,
     leaf: LeafClaim,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
-    if let Some(tensor) = table.outputs() {
-        let outputs = evaluate(context.device, context.held(tensor), &table.shape(), &leaf.point);
+    let plan = context.plan;
+    for segment in plan.segments() {
+        let Some(tensor) = plan.tables[segment.table].outputs() else { continue };
+        let point = &leaf.point[leaf.point.len() - segment.width as usize..];
+        let outputs = evaluate(context.device, context.held(tensor), &[1 << segment.width], point);
         transcript.write(outputs);
-        ledger.tensor(tensor, leaf.point.clone(), outputs)?;
+        ledger.tensor(tensor, point.to_vec(), outputs)?;
     }
-    ledger.column(context.plan.multiplicity(place), leaf.point, -leaf.leaf.p)
+    ledger.column(plan.multiplicities(), leaf.point, -leaf.leaf.p)
 }

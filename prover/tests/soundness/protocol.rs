@@ -90,7 +90,7 @@ fn fractional_sum(transcript: &mut Writer, trees: &[Vec<Fraction>]) -> Vec<LeafC
     claims
 }
 
-/// A proof of the network `plain` in which the leaves, one vector for the lookup and one for each table, are made as committed
+/// A proof of the network `plain` in which the leaves, one vector for the lookup and one for the tables, are made as committed
 /// and then changed. The first lie is about what is committed.
 fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fraction>], &Challenges)) -> String {
     let mut attempt = Attempt::of(&plain(), &[]);
@@ -117,10 +117,12 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
         let row = |i| leaf.entries.iter().map(|column| column.get(i)).collect();
         trees[0].extend((0..output.len()).map(|i| Fraction { p: K::ONE, q: denominator(leaf.table, row(i)) }));
     }
-    for (place, (table, multiplicities)) in plan.tables.iter().zip(&witness.multiplicities).enumerate() {
-        let leaf = |i| Fraction { p: -k_from_i64(multiplicities.get(i)), q: denominator(place, table.row(i, 0)) };
-        trees.push((0..multiplicities.len()).map(leaf).collect());
-    }
+    let rows = plan.segments().into_iter().flat_map(|segment| {
+        let (table, multiplicities) = (&plan.tables[segment.table], &witness.multiplicities[segment.table]);
+        let rows = segment.kind << segment.width..(segment.kind + 1) << segment.width;
+        rows.map(move |row| (segment.table, table.row(row, 0), multiplicities.get(row)))
+    });
+    trees.push(rows.map(|(table, row, m)| Fraction { p: -k_from_i64(m), q: denominator(table, row) }).collect());
     leaf_lie(&mut trees, &challenges);
     let leaves = fractional_sum(&mut transcript, &trees);
 
@@ -138,9 +140,8 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
         transcript.write_all(part);
     }
     enter_columns(lookup_plan, lookup, &columns, point, &mut ledger).unwrap();
-    for (place, leaf) in leaves.into_iter().skip(1).enumerate() {
-        ledger.column(plan.multiplicity(place), leaf.point, -leaf.leaf.p).unwrap();
-    }
+    let tables = leaves.into_iter().nth(1).unwrap();
+    ledger.column(plan.multiplicities(), tables.point, -tables.leaf.p).unwrap();
     let claimed = Claimed { committed: &committed, layout: &layout, claims: &placed(&ledger.witness) };
     open(&Cpu, &[claimed], opening_target(key), &mut transcript).unwrap();
     let proof = assemble(key, &attempt.statement, &attempt.boundary(), vec![transcript.finish()]);
@@ -213,7 +214,7 @@ fn the_rows_of_a_table_are_the_plans() {
     let mut attempt = Attempt::of(&plain(), &[]);
     overlapping(&mut attempt);
     assert_eq!(attempt.witnesses[0].multiplicities[0].get(63), 0, "row 63 is free for the lie");
-    assert_eq!(forged(overlapping, extended), "subgraph 0: table 0: the rows of the table does not hold");
+    assert_eq!(forged(overlapping, extended), "subgraph 0: the tables: their rows does not hold");
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn multiplicities_are_fixed_before_the_challenge() {
         let row = &mut trees[1][0];
         row.p -= rest * (K::ONE + row.q);
     };
-    let column = Attempt::of(&plain(), &[]).key.plan().subgraphs[0].multiplicity(0);
+    let column = Attempt::of(&plain(), &[]).key.plan().subgraphs[0].multiplicities();
     let expected = format!("subgraph 0: the claimed value of tensor {column} is not the opened one");
     assert_eq!(forged(overlapping, solved), expected);
 }

@@ -5,7 +5,7 @@ use crate::graph::{Graph, Port};
 use crate::transcript::Digest;
 
 const MAGIC: &[u8; 8] = b"pm-prf\0\x02";
-const PROTOCOL_VERSION: u32 = 4;
+const PROTOCOL_VERSION: u32 = 5;
 
 /// A proof's parts.
 #[derive(Clone, Debug)]

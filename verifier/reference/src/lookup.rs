@@ -7,7 +7,7 @@ use crate::fractions::{self, Leaves};
 use crate::graph::{Lookup, Op};
 use crate::limbs::{Limb, LookupPlan};
 use crate::subgraph::Subgraph;
-use crate::table::Table;
+use crate::table::stretches;
 
 /// `alpha` and `gamma`.
 #[derive(Clone, Copy)]
@@ -40,17 +40,16 @@ pub fn verify(s: &mut Subgraph) -> Result<(), Error> {
     for group in &groups {
         trees.push(bits(group.slices()) + variables(group.shape));
     }
-    trees.extend(s.plan.tables.iter().map(|table| variables(&table.shape())));
+    if !s.plan.tables.is_empty() {
+        trees.push(bits(s.plan.table_rows()));
+    }
     s.transcript.charge("lookups", 5 * trees.iter().map(|&n| 1usize << n).sum::<usize>());
     let leaves = fractions::verify(&mut s.transcript, &trees)?;
     let (lookups, tables) = leaves.split_at_checked(groups.len()).ok_or(Error::Internal("a tree has no leaves"))?;
     for (group, leaves) in groups.iter().zip(lookups) {
         verify_group(s, group, challenges, leaves)?;
     }
-    for ((place, table), leaves) in s.plan.tables.iter().enumerate().zip(tables) {
-        verify_table(s, place, table, challenges, leaves)?;
-    }
-    Ok(())
+    tables.first().map_or(Ok(()), |leaves| verify_tables(s, challenges, leaves))
 }
 
 /// Lookups whose inputs have one shape: their leaves are one tensor.
@@ -162,23 +161,27 @@ fn verify_lookup(
     Ok(rows)
 }
 
-fn verify_table(
-    s: &mut Subgraph,
-    place: usize,
-    table: &Table,
-    challenges: Challenges,
-    leaves: &Leaves,
-) -> Result<(), Error> {
-    let mut outputs = None;
-    if let Some(tensor) = table.outputs() {
-        let value = s.transcript.read()?;
-        s.claims.tensor(s.graph, s.plan, tensor, leaves.point.clone(), value)?;
-        outputs = Some(value);
+fn verify_tables(s: &mut Subgraph, challenges: Challenges, leaves: &Leaves) -> Result<(), Error> {
+    let mut q = K::ZERO;
+    for stretch in stretches(&s.plan.tables) {
+        let table = s.plan.tables.get(stretch.table).ok_or(Error::Internal("a stretch has no table"))?;
+        let (leading, point) = leaves
+            .point
+            .len()
+            .checked_sub(stretch.width as usize)
+            .and_then(|length| leaves.point.split_at_checked(length))
+            .ok_or(Error::Internal("a table is longer than all tables"))?;
+        let mut outputs = None;
+        if let Some(tensor) = table.outputs() {
+            let value = s.transcript.read()?;
+            s.claims.tensor(s.graph, s.plan, tensor, point.to_vec(), value)?;
+            outputs = Some(value);
+        }
+        let entries = table.evaluate(stretch.first, point, outputs)?;
+        let weight = eq_index(leading, stretch.offset >> stretch.width);
+        q = q + weight * challenges.denominator_less_one(stretch.table, &entries, K::ONE);
     }
-    // A table fills its powers of two but for the kinds of an excess, so its ones are not always 1.
-    let one = ones_of(&table.shape(), &leaves.point)?;
-    let q = challenges.denominator_less_one(place, &table.evaluate(&leaves.point, outputs)?, one);
-    require(leaves.value.q == q, || format!("table {place}"), "the rows of the table")?;
-    let column = *s.plan.multiplicities.get(place).ok_or(Error::Internal("a table has no multiplicities"))?;
+    require(leaves.value.q == q, || "the tables".to_string(), "their rows")?;
+    let column = s.plan.multiplicities.ok_or(Error::Internal("tables have no multiplicities"))?;
     s.claims.column(column, leaves.point.clone(), -leaves.value.p)
 }

@@ -35,8 +35,8 @@ pub struct SubgraphPlan {
     pub lookups: Vec<LookupPlan>,
     /// Tables, in the order in which the lookups first use them.
     pub tables: Vec<Table>,
-    /// Columns of the tables' multiplicities.
-    pub multiplicities: Vec<usize>,
+    /// The column of the multiplicities of all tables, if there are any.
+    pub multiplicities: Option<usize>,
     /// Tensors that einsums and views compute and that are public or on the boundary.
     pub definitions: Vec<TensorId>,
     homes: BTreeMap<TensorId, Home>,
@@ -55,6 +55,11 @@ impl SubgraphPlan {
     /// Who settles a claim on a tensor that a node of this subgraph reads or computes.
     pub fn home(&self, tensor: TensorId) -> Home {
         self.homes.get(&tensor).copied().unwrap_or(Home::Virtual)
+    }
+
+    /// Rows of all tables.
+    pub fn table_rows(&self) -> usize {
+        self.tables.iter().map(Table::rows).sum()
     }
 
     /// Adds a column; returns its place.
@@ -104,9 +109,9 @@ impl SubgraphPlan {
                 plan.lookups.push(lookup);
             }
         }
-        for shape in plan.tables.iter().map(Table::shape).collect::<Vec<_>>() {
-            let place = plan.column(&shape);
-            plan.multiplicities.push(place);
+        if !plan.tables.is_empty() {
+            let rows = plan.table_rows();
+            plan.multiplicities = Some(plan.column(&[rows]));
         }
         plan.nodes = nodes;
         Ok(plan)

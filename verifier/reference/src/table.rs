@@ -34,6 +34,34 @@ pub enum Table {
     },
 }
 
+/// Where `2^width` rows of a table, from `first` on, lie among the rows of all tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    /// The table's place.
+    pub table: usize,
+    /// The first row.
+    pub first: usize,
+    /// Logarithm of their number.
+    pub width: u32,
+    /// Its place among all rows.
+    pub offset: usize,
+}
+
+/// Kinds of all tables end to end: wide ones first; of one width table by table, kind by kind.
+pub fn stretches(tables: &[Table]) -> Vec<Stretch> {
+    let (mut all, mut offset) = (Vec::new(), 0);
+    let widest = tables.iter().map(|table| table.size().1).max().unwrap_or(0);
+    for width in (0..=widest).rev() {
+        for (place, table) in tables.iter().enumerate().filter(|(_, table)| table.size().1 == width) {
+            for kind in 0..table.size().0 {
+                all.push(Stretch { table: place, first: kind << width, width, offset });
+                offset += 1 << width;
+            }
+        }
+    }
+    all
+}
+
 /// 1 at the last place, -1 at the first, 0 between.
 fn edge(place: usize, width: u32) -> i64 {
     if place == 0 {
@@ -46,14 +74,18 @@ fn edge(place: usize, width: u32) -> i64 {
 }
 
 impl Table {
-    /// The shape of its rows.
-    pub fn shape(&self) -> Vec<usize> {
+    /// Kinds of rows, and the logarithm of the rows of each.
+    fn size(&self) -> (usize, u32) {
         match *self {
-            Self::Range(width) | Self::Edged(width) | Self::Function { width, .. } => vec![1 << width],
-            Self::Excess { width, below, above, .. } => {
-                vec![1 + usize::from(below) + usize::from(above), 1 << width]
-            }
+            Self::Range(width) | Self::Edged(width) | Self::Function { width, .. } => (1, width),
+            Self::Excess { width, below, above, .. } => (1 + usize::from(below) + usize::from(above), width),
         }
+    }
+
+    /// Rows of all kinds.
+    pub fn rows(&self) -> usize {
+        let (kinds, width) = self.size();
+        kinds << width
     }
 
     /// The weight that holds its outputs.
@@ -77,10 +109,10 @@ impl Table {
         }
     }
 
-    /// The extensions of a row's entries at a point; `outputs` is that of a function's outputs.
-    pub fn evaluate(&self, point: &[K], outputs: Option<K>) -> Result<Vec<K>, Error> {
-        let shape = self.shape();
-        let rows: Vec<Vec<i64>> = (0..shape.iter().product()).map(|row| self.row(row)).collect();
+    /// The extensions of the entries of `2^width` rows, from `first` on; `outputs` is that of a function's outputs.
+    pub fn evaluate(&self, first: usize, point: &[K], outputs: Option<K>) -> Result<Vec<K>, Error> {
+        let shape = [1 << self.size().1];
+        let rows: Vec<Vec<i64>> = (first..first + shape[0]).map(|row| self.row(row)).collect();
         let mut entries = Vec::new();
         for place in 0..rows.first().map_or(0, Vec::len) {
             let column: Vec<i64> = rows.iter().filter_map(|row| row.get(place).copied()).collect();

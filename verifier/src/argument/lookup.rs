@@ -10,7 +10,7 @@ use super::{Rejection, require};
 use crate::field::{K, horner, k_from_i64};
 use crate::graph::{Graph, Lookup, Op};
 use crate::multilinear::{axis_bits, eq_index, num_variables, ones, split_point};
-use crate::plan::{Limb, LookupPlan, SubgraphPlan, Table};
+use crate::plan::{Limb, LookupPlan, SubgraphPlan};
 use crate::transcript::{Reader, Transcript};
 use alloc::format;
 use alloc::string::String;
@@ -153,7 +153,8 @@ pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Reject
     }
     let challenges = Challenges::draw(transcript);
     let group_variables = groups.iter().map(|group| num_variables(&group.leaf_shape()));
-    let variables: Vec<usize> = group_variables.chain(plan.tables.iter().map(|t| num_variables(&t.shape()))).collect();
+    let table_variables = (!plan.tables.is_empty()).then(|| axis_bits(plan.table_rows()));
+    let variables: Vec<usize> = group_variables.chain(table_variables).collect();
     let leaves = variables.iter().map(|&v| 1u64 << v).sum::<u64>();
     // As a polynomial in both challenges the cleared sum has this degree: a row has at most 4 entries.
     transcript.charge("lookups", leaves * 5);
@@ -161,10 +162,7 @@ pub fn verify(transcript: &mut Reader, ledger: &mut Ledger) -> Result<(), Reject
     for (group, leaf) in groups.iter().zip(leaves.by_ref()) {
         verify_group(transcript, group, &challenges, &leaf, ledger)?;
     }
-    for ((place, table), leaf) in plan.tables.iter().enumerate().zip(leaves) {
-        verify_table(transcript, place, table, &challenges, leaf, ledger)?;
-    }
-    Ok(())
+    leaves.next().map_or(Ok(()), |leaf| verify_tables(transcript, &challenges, leaf, ledger))
 }
 
 fn verify_group(
@@ -245,23 +243,27 @@ pub fn enter_columns(
     Ok(())
 }
 
-fn verify_table(
+/// The leaves of all tables are one vector, as [`SubgraphPlan::segments`] says.
+fn verify_tables(
     transcript: &mut Reader,
-    place: usize,
-    table: &Table,
     challenges: &Challenges,
     leaf: LeafClaim,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
-    let mut outputs = K::ZERO;
-    if let Some(tensor) = table.outputs() {
-        outputs = transcript.read()?;
-        ledger.tensor(tensor, leaf.point.clone(), outputs)?;
+    let plan = ledger.plan;
+    let mut q = K::ZERO;
+    for segment in plan.segments() {
+        let table = &plan.tables[segment.table];
+        let (leading, point) = leaf.point.split_at(leaf.point.len() - segment.width as usize);
+        let mut outputs = K::ZERO;
+        if let Some(tensor) = table.outputs() {
+            outputs = transcript.read()?;
+            ledger.tensor(tensor, point.to_vec(), outputs)?;
+        }
+        let entries = table.evaluate(segment.kind, point, outputs);
+        let denominator = challenges.denominator(tag(segment.table), &entries, K::ONE);
+        q += eq_index(leading, segment.offset >> segment.width) * denominator;
     }
-    let shape = table.shape();
-    let one: K = split_point(&shape, &leaf.point).iter().zip(&shape).map(|(p, &d)| ones(p, d)).product();
-    let q = challenges.denominator(tag(place), &table.evaluate(&leaf.point, outputs), one);
-    require(leaf.leaf.q == q, || format!("table {place}"), "the rows of the table")?;
-    let column = ledger.plan.multiplicity(place);
-    ledger.column(column, leaf.point, -leaf.leaf.p)
+    require(leaf.leaf.q == q, || String::from("the tables"), "their rows")?;
+    ledger.column(plan.multiplicities(), leaf.point, -leaf.leaf.p)
 }

@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 pub use lookup::{Excess, Limb, LookupPlan};
-pub use table::{Table, edge};
+pub use table::{Segment, Table, edge};
 
 /// Who holds a tensor's values, and so who settles a claim on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub enum Column {
     Edge(LookupLimb),
     /// A limb of what saturation takes away; all limbs share the sign.
     Excess(LookupLimb),
-    /// How often each row of the table at this place is looked up.
-    Multiplicity(usize),
+    /// How often each row of each table is looked up.
+    Multiplicities,
 }
 
 /// A limb, and the lookup it belongs to.
@@ -80,9 +80,19 @@ impl SubgraphPlan {
         self.homes.get(&tensor).copied().unwrap_or(Home::Virtual)
     }
 
-    /// The column of a table's multiplicities: they are the last columns, in the tables' order.
-    pub const fn multiplicity(&self, table: usize) -> usize {
-        self.columns.len() - self.tables.len() + table
+    /// Where the rows of the tables lie in the column of multiplicities.
+    pub fn segments(&self) -> Vec<Segment> {
+        table::segments(&self.tables)
+    }
+
+    /// Rows of all tables.
+    pub fn table_rows(&self) -> usize {
+        self.tables.iter().map(Table::rows).sum()
+    }
+
+    /// The place of the column of multiplicities, the last; there is one if there are tables.
+    pub const fn multiplicities(&self) -> usize {
+        self.columns.len() - 1
     }
 }
 
@@ -175,9 +185,9 @@ impl Builder<'_> {
                 self.lookup(node, l, limb_bits);
             }
         }
-        for table in 0..self.plan.tables.len() {
-            let shape = self.plan.tables[table].shape();
-            self.column(Column::Multiplicity(table), shape);
+        if !self.plan.tables.is_empty() {
+            let rows = self.plan.table_rows();
+            self.column(Column::Multiplicities, vec![rows]);
         }
         self.plan.nodes = nodes;
         self.plan

@@ -1,9 +1,12 @@
 //! Tables of the lookup argument. A row is `(tag, a, b, c)`; all but the outputs of functions are evaluated by the
 //! verifier from their structure.
+//!
+//! A table has `2^width` rows of each of its kinds. The rows of all tables of a subgraph are one vector: kinds by size, the
+//! largest first, so that each starts at a multiple of its size.
 
 use crate::field::K;
 use crate::graph::TensorId;
-use crate::multilinear::{eq_index, index, ones};
+use crate::multilinear::{index, ones};
 use alloc::vec;
 use alloc::vec::Vec;
 use p3_field::PrimeCharacteristicRing;
@@ -38,15 +41,54 @@ pub enum Table {
     },
 }
 
+/// The rows of one kind of a table, among the rows of all tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The table's place in the plan.
+    pub table: usize,
+    /// The kind: rows `kind * 2^width ..` of the table.
+    pub kind: usize,
+    /// Logarithm of the number of rows.
+    pub width: u32,
+    /// Where they start; a multiple of their number.
+    pub offset: usize,
+}
+
+/// Where the rows of all tables lie: the largest kinds first, then by table, then by kind.
+pub fn segments(tables: &[Table]) -> Vec<Segment> {
+    let kinds = tables.iter().enumerate().flat_map(|(place, table)| {
+        (0..table.kinds()).map(move |kind| Segment { table: place, kind, width: table.width(), offset: 0 })
+    });
+    let mut segments: Vec<Segment> = kinds.collect();
+    segments.sort_by_key(|segment| core::cmp::Reverse(segment.width));
+    let mut rows = 0;
+    for segment in &mut segments {
+        segment.offset = rows;
+        rows += 1 << segment.width;
+    }
+    segments
+}
+
 impl Table {
-    /// Shape of the table's column of multiplicities: its rows.
-    pub fn shape(&self) -> Vec<usize> {
+    /// Logarithm of the rows of a kind.
+    pub const fn width(&self) -> u32 {
         match *self {
-            Self::Range(width) | Self::Edged(width) | Self::Function { width, .. } => vec![1 << width],
-            Self::Excess { width, below, above, .. } => {
-                vec![1 + usize::from(below) + usize::from(above), 1 << width]
-            }
+            Self::Range(width) | Self::Edged(width) => width,
+            Self::Function { width, .. } | Self::Excess { width, .. } => width,
         }
+    }
+
+    /// Kinds of rows: of a table of excesses one for none, one for each side that saturates, the high one first.
+    pub const fn kinds(&self) -> usize {
+        match *self {
+            Self::Excess { below, above, .. } => 1 + below as usize + above as usize,
+            _ => 1,
+        }
+    }
+
+    /// Rows of all kinds.
+    pub const fn rows(&self) -> usize {
+        self.kinds() << self.width()
     }
 
     /// The table that holds the outputs, if they are a constant of the model.
@@ -90,21 +132,21 @@ impl Table {
         }
     }
 
-    /// Extensions of the row's entries at a point of the table's shape; `outputs` is that of the function's values.
-    pub fn evaluate(&self, point: &[K], outputs: K) -> Vec<K> {
+    /// Extensions of the entries of rows of one kind at a point of `width` coordinates; `outputs` is that of the function's values.
+    pub fn evaluate(&self, kind: usize, point: &[K], outputs: K) -> Vec<K> {
         match *self {
             Self::Range(_) => vec![index(point)],
             Self::Edged(_) => vec![index(point), edge_at(point)],
             Self::Function { edged: false, .. } => vec![index(point), outputs],
             Self::Function { edged: true, .. } => vec![index(point), edge_at(point), outputs],
-            Self::Excess { width, limbs, below, above } => {
-                let (kind, v) = point.split_at(point.len() - width as usize);
+            Self::Excess { limbs, above, .. } => {
                 let n = K::from_usize(limbs);
-                // min(v, 2n) = sum over j in 1..=2n of [v >= j]
-                let clipped: K = (1..=2 * limbs).map(|j| K::ONE - ones(v, j)).sum();
-                let side = |present: bool, place: usize| if present { eq_index(kind, place) } else { K::ZERO };
-                let (up, down) = (side(above, 1), side(below, 1 + usize::from(above)));
-                vec![eq_index(kind, 0) * (clipped - n) + (up - down) * n, (up - down) * index(v)]
+                match kind {
+                    // min(v, 2n) = sum over j in 1..=2n of [v >= j]
+                    0 => vec![(1..=2 * limbs).map(|j| K::ONE - ones(point, j)).sum::<K>() - n, K::ZERO],
+                    1 if above => vec![n, index(point)],
+                    _ => vec![-n, -index(point)],
+                }
             }
         }
     }
@@ -122,8 +164,7 @@ fn edge_at(point: &[K]) -> K {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::k_from_i64;
-    use crate::multilinear::{evaluate, num_variables};
+    use crate::multilinear::evaluate;
 
     #[test]
     fn structured_tables_are_the_extensions_of_their_rows() {
@@ -138,21 +179,37 @@ mod tests {
             }
         }
         for table in tables {
-            let shape = table.shape();
-            let rows: usize = shape.iter().product();
-            let point: Vec<K> = (0..num_variables(&shape)).map(|i| K::from_usize(i * i + 7).exp_u64(9)).collect();
+            let len = 1usize << table.width();
+            let point: Vec<K> = (0..table.width() as usize).map(|i| K::from_usize(i * i + 7).exp_u64(9)).collect();
             let function = |row: usize| (row * row) as i64 - 9;
-            let values: Vec<i64> = (0..rows).map(function).collect();
-            let entries = table.evaluate(&point, evaluate(&shape, &values, &point));
-            for (place, &entry) in entries.iter().enumerate() {
-                let column: Vec<i64> = (0..rows).map(|row| table.row(row, function(row))[place]).collect();
-                assert_eq!(entry, evaluate(&shape, &column, &point), "{table:?} entry {place}");
+            for kind in 0..table.kinds() {
+                let rows = kind * len..(kind + 1) * len;
+                let values: Vec<i64> = rows.clone().map(function).collect();
+                let entries = table.evaluate(kind, &point, evaluate(&[len], &values, &point));
+                for (place, &entry) in entries.iter().enumerate() {
+                    let column: Vec<i64> = rows.clone().map(|row| table.row(row, function(row))[place]).collect();
+                    assert_eq!(entry, evaluate(&[len], &column, &point), "{table:?} kind {kind} entry {place}");
+                }
             }
-            for row in 0..rows {
+            for row in 0..table.rows() {
                 let entries = table.row(row, function(row));
                 assert_eq!(table.row(table.find(&entries), function(row)), entries, "{table:?} row {row}");
             }
-            assert_eq!(k_from_i64(-1) + K::ONE, K::ZERO);
         }
+    }
+
+    #[test]
+    fn rows_of_all_tables_lie_end_to_end() {
+        let excess = |width, below, above| Table::Excess { width, limbs: 1, below, above };
+        let tables = [Table::Range(3), excess(4, true, true), Table::Edged(6), excess(3, false, true), Table::Range(1)];
+        let segments = segments(&tables);
+        let mut next = 0;
+        for Segment { width, offset, .. } in segments.iter().copied() {
+            assert_eq!((offset, offset % (1 << width)), (next, 0));
+            next += 1 << width;
+        }
+        assert_eq!(next, tables.iter().map(Table::rows).sum::<usize>());
+        let order: Vec<_> = segments.iter().map(|s| (s.table, s.kind)).collect();
+        assert_eq!(order, [(2, 0), (1, 0), (1, 1), (1, 2), (0, 0), (3, 0), (3, 1), (4, 0)]);
     }
 }
