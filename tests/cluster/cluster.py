@@ -8,6 +8,7 @@ tests/cluster/cluster.py kubectl ARGS..   the cluster's administrator
 tests/cluster/cluster.py load IMAGE.tar   imports an OCI archive into the node
 tests/cluster/cluster.py inside CMD..     runs a program in the node's namespaces
 tests/cluster/cluster.py logs             the end of every log
+tests/cluster/cluster.py build            builds what clusters are made of, as the others do when it is not there
 """
 
 import argparse
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=DEFAULT, help=f"where the cluster lives, {DEFAULT} by default")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up").add_argument("kind", choices=["control", "node"])
+    commands.add_parser("build")
     commands.add_parser("down")
     commands.add_parser("logs")
     commands.add_parser("kubectl").add_argument("arguments", nargs=argparse.REMAINDER)
@@ -34,16 +36,20 @@ def main() -> int:
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
 
-    if arguments.command == "up":
-        if folder.exists():
-            parser.error(f"{folder} exists: a cluster is up there, or `down` was never called")
-        start = time.monotonic()
-        try:
+    try:
+        if arguments.command == "build":
+            for program in (tools.helm, tools.kubernetes):
+                print(program())
+            return 0
+        if arguments.command == "up":
+            if folder.exists():
+                parser.error(f"{folder} exists: a cluster is up there, or `down` was never called")
+            start = time.monotonic()
             made = cluster.up(folder, arguments.kind)
-        except tools.Missing as missing:
-            parser.error(str(missing))
-        print(f"up in {time.monotonic() - start:.1f} s; export KUBECONFIG={made.kubeconfig}")
-        return 0
+            print(f"up in {time.monotonic() - start:.1f} s; export KUBECONFIG={made.kubeconfig}")
+            return 0
+    except tools.Missing as missing:
+        parser.error(str(missing))
     if arguments.command == "down":
         cluster.down(folder)
         return 0

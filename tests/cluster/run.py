@@ -8,7 +8,7 @@
 WORDS select the scenarios whose name contains them. A tier that this machine cannot play is left out, with the reason.
 Programs are taken from --programs, target/release by default:
 
-    cargo build --release -p proofmill-cli -p proofmill-operator -p proofmill-prover-worker
+    cargo build --release
 """
 
 import argparse
