@@ -36,6 +36,25 @@ def write(archive: Path, name: str, root: Path, entrypoint: list[str], user: str
     return manifest["digest"]
 
 
+def read(archive: Path) -> tuple[str, dict, dict]:
+    """Of an archive of one image: its digest, its configuration, and its files by path, each with mode, owner, time and the digest of what it holds."""
+    files = {}
+    with tarfile.open(archive) as given:
+
+        def blob(descriptor: dict) -> bytes:
+            return given.extractfile(f"blobs/{descriptor['digest'].replace(':', '/')}").read()
+
+        manifest = json.load(given.extractfile("index.json"))["manifests"][0]
+        parts = json.loads(blob(manifest))
+        for layer in parts["layers"]:
+            with tarfile.open(fileobj=io.BytesIO(blob(layer))) as contents:
+                for entry in contents:
+                    content = hashlib.sha256(contents.extractfile(entry).read()).hexdigest() if entry.isfile() else None
+                    facts = (entry.type, entry.mode & 0o7777, entry.uid, entry.gid, entry.mtime, entry.linkname, content)
+                    files[entry.name.strip("/")] = facts
+        return manifest["digest"], json.loads(blob(parts["config"]))["config"], files
+
+
 def _layer(root: Path) -> bytes:
     """A folder as a tar file: sorted, owned by root, from 1970."""
     data = io.BytesIO()

@@ -30,6 +30,7 @@ DEBIAN = {
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",
+    "buildah": "buildah",
     "iptables": "iptables",
     "ip": "iproute2",
     "unshare": "util-linux",

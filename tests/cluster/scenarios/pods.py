@@ -4,8 +4,9 @@ import contextlib
 import json
 
 import build
+import oci
 
-from harness import host
+from harness import host, tools
 from harness.processes import until
 from harness.prometheus import Prometheus
 from harness.scenario import scenario
@@ -37,16 +38,27 @@ def quickstart_in_pods(trial):
 @scenario(timeout=60)
 def images_are_reproducible(trial):
     """The same programs give the same image, byte for byte."""
-    made = []
-    for number in range(2):
-        folder = trial.session.work / f"image-{number}"
-        folder.mkdir()
-        made.append(
-            build.build(
-                "proofmill-worker", trial.session.programs, folder, "localhost/proofmill-worker:test"
-            ).read_bytes()
-        )
-    assert made[0] == made[1]
+    assert images(trial, build.build, "one") == images(trial, build.build, "two")
+
+
+@scenario(timeout=120)
+def images_of_the_dockerfile(trial):
+    """The node's images, made by the Dockerfile's last stages, have the files, user and entry point of those made without tools, and can be made again."""
+    tools.debian("buildah")
+    made = {f"{name}.tar": oci.read(trial.session.work / f"{name}.tar") for name in build.IMAGES}
+    assert made == images(trial, build.build_with_buildah, "one")
+    for name, (_, config, files) in images(trial, build.build, "two").items():
+        _, by_dockerfile, held = made[name]
+        assert held == files, {path for path in held.keys() | files.keys() if held.get(path) != files.get(path)}
+        assert [by_dockerfile[key] for key in ("User", "Entrypoint")] == [config[key] for key in ("User", "Entrypoint")]
+
+
+def images(trial, make, folder: str) -> dict:
+    """Digest, configuration and files of every image, made in a folder of its own."""
+    out = trial.session.work / f"images-{trial.namespace}-{folder}"
+    out.mkdir()
+    made = [make(name, trial.session.programs, out, f"localhost/{name}:test") for name in build.IMAGES]
+    return {archive.name: oci.read(archive) for archive in made}
 
 
 @scenario(timeout=120)
