@@ -42,7 +42,7 @@ def build_with_buildah(image: str, programs: Path, out: Path, name: str) -> Path
 
 @contextlib.contextmanager
 def _build_stage(image: str, programs: Path):
-    """What the Dockerfile's first stage leaves behind: the root filesystem of an image, and the folder with all of them."""
+    """What the Dockerfile's first stage leaves behind: the root filesystem of an image, and the folder that it is in."""
     target, program, folders = IMAGES[image]
     with tempfile.TemporaryDirectory() as stage:
         root = Path(stage) / "rootfs" / target

@@ -37,7 +37,7 @@ def write(archive: Path, name: str, root: Path, entrypoint: list[str], user: str
 
 
 def read(archive: Path) -> tuple[str, dict, dict]:
-    """Of an archive of one image: its digest, its configuration, and its files by path, each with mode, owner, time and the digest of what it holds."""
+    """An archive's image: digest, configuration, and files by path, each with mode, owner, time and digest."""
     files = {}
     with tarfile.open(archive) as given:
 

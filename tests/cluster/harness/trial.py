@@ -296,7 +296,7 @@ def node(session: Session, scene: Scenario):
 
 
 def load_images(session: Session) -> None:
-    """Gives the node the images of the operator, of the worker and of kubectl, made on the spot; by the Dockerfile, if there is buildah."""
+    """Gives the node the images of operator, worker and kubectl, made on the spot: by the Dockerfile where buildah is."""
     make = build.build_with_buildah if shutil.which("buildah") else build.build
     for image in build.IMAGES:
         session.cluster.load(make(image, session.programs, session.work, f"localhost/{image}:0.1.0"))

@@ -43,7 +43,7 @@ def images_are_reproducible(trial):
 
 @scenario(timeout=120)
 def images_of_the_dockerfile(trial):
-    """The node's images, made by the Dockerfile's last stages, have the files, user and entry point of those made without tools, and can be made again."""
+    """The node's images come from the Dockerfile's last stages: again the same, and with the files of those made without it."""
     tools.debian("buildah")
     made = {f"{name}.tar": oci.read(trial.session.work / f"{name}.tar") for name in build.IMAGES}
     assert made == images(trial, build.build_with_buildah, "one")
