@@ -206,6 +206,7 @@ kubeAPIBurst: 1000
 nodeStatusUpdateFrequency: 2s
 nodeLeaseDurationSeconds: 8
 syncFrequency: 10s
+crashLoopBackOff: {{maxContainerRestartPeriod: 2s}}
 """)
 
 
