@@ -99,6 +99,9 @@ pub struct SetupOptions {
     /// Most tokens of its answer [default: 16]
     #[arg(long, value_name = "N")]
     pub answer: Option<u32>,
+    /// Set a language model up so that answers can be drawn by a seed
+    #[arg(long)]
+    pub sampling: bool,
     /// Auto, or the number of subgraphs
     #[arg(long, value_name = "N", default_value_t = Subgraphs::Auto)]
     pub subgraphs: Subgraphs,
@@ -201,14 +204,18 @@ impl SetupOptions {
     pub fn model(&self, path: &Path) -> anyhow::Result<Model> {
         let (format, source) = model_url(path)?;
         let calibration = self.calibration.iter().map(|path| file_url(path)).collect::<anyhow::Result<_>>()?;
-        let given = self.sequence.is_some() || self.answer.is_some();
+        let given = self.sequence.is_some() || self.answer.is_some() || self.sampling;
         if given && format == Format::Onnx {
-            anyhow::bail!("--sequence and --answer are for a language model, and {} is taken for ONNX", path.display());
+            anyhow::bail!(
+                "--sequence, --answer and --sampling are for a language model, and {} is taken for ONNX",
+                path.display()
+            );
         }
         let default = Tokens::default();
         let sequence = self.sequence.unwrap_or(default.sequence);
         let answer = self.answer.unwrap_or(default.answer.min(sequence));
-        Ok(Model { source, format, calibration, tokens: given.then_some(Tokens { sequence, answer }) })
+        let tokens = given.then_some(Tokens { sequence, answer, sampling: self.sampling });
+        Ok(Model { source, format, calibration, tokens })
     }
 }
 

@@ -35,7 +35,10 @@ pub fn outputs(outputs: &[Output]) -> String {
     for output in outputs {
         let shape = output.shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
         if let Some(said) = &output.text {
-            let _ = write!(text, "answer ({shape} tokens)\n{}\n", indented(said));
+            let drawn = output.drawn.map_or(String::new(), |drawn| {
+                format!(", drawn with seed {} at temperature {}", drawn.seed, drawn.temperature)
+            });
+            let _ = write!(text, "answer ({shape} tokens{drawn})\n{}\n", indented(said));
             continue;
         }
         let class = output.class.map_or(String::new(), |class| format!(": class {class}"));

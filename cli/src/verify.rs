@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail};
+use crds::Temperature;
 use formats::Tokenizer;
 use kernels::Ints;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use verifier::{
     generation::{Generated, Generation},
     graph::{Graph, Interface, Port},
     key::ModelKey,
+    sampling::Sampling,
 };
 
 use crate::{args::VerifyArgs, format};
@@ -52,7 +54,7 @@ pub fn read_key(path: &Path) -> Result<ModelKey> {
 /// Reads the tokenizer that a key names.
 fn read_tokenizer(key: &ModelKey, path: &Path) -> Result<Tokenizer> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let Interface::Generation(Generation { tokenizer: Some(digest) }) = key.graph().interface else {
+    let Interface::Generation(Generation { tokenizer: Some(digest), .. }) = key.graph().interface else {
         bail!("--tokenizer {}: the model key names no tokenizer", path.display());
     };
     if blake3::hash(&bytes) != digest {
@@ -80,7 +82,7 @@ fn accepted(
         ports.iter().zip(values).map(describe).collect::<String>()
     };
     let says = match &verified.generated {
-        Some(generated) => conversation(generated, tokenizer)?,
+        Some(generated) => conversation(generated, verified.sampling, tokenizer)?,
         None => {
             ports("on input", &graph.inputs, &verified.inputs)
                 + &ports("gives output", &graph.outputs, &verified.outputs)
@@ -98,14 +100,20 @@ fn accepted(
     ))
 }
 
-fn conversation(generated: &Generated, tokenizer: Option<&Tokenizer>) -> Result<String> {
+fn conversation(generated: &Generated, sampling: Option<Sampling>, tokenizer: Option<&Tokenizer>) -> Result<String> {
     let Generated { prompt, answer } = generated;
     let [given, said] = match texts(generated, tokenizer)? {
         Some(texts) => texts,
         None => [prompt, answer].map(|tokens| tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")),
     };
+    let chosen = match sampling {
+        None => "each the most likely one".into(),
+        Some(Sampling { seed, temperature }) => {
+            format!("each drawn with seed {seed} at temperature {}", Temperature(temperature))
+        }
+    };
     Ok(format!(
-        "after the prompt ({} tokens)\n{}\nanswers ({} tokens, each the most likely one)\n{}\n",
+        "after the prompt ({} tokens)\n{}\nanswers ({} tokens, {chosen})\n{}\n",
         prompt.len(),
         format::indented(&given),
         answer.len(),
@@ -156,6 +164,9 @@ fn accepted_json(
         anyhow::Ok(json!({
             "prompt": { "tokens": generated.prompt, "text": prompt },
             "answer": { "tokens": generated.answer, "text": answer },
+            "sampling": verified.sampling.map(|sampling| {
+                json!({ "seed": sampling.seed, "temperature": Temperature(sampling.temperature) })
+            }),
         }))
     });
     Ok(json!({

@@ -15,6 +15,7 @@ pub mod source;
 mod status;
 mod store;
 mod subgraphs;
+mod temperature;
 mod visibility;
 
 pub use definition::{definitions, yaml};
@@ -27,9 +28,10 @@ pub use proofjob::{
 };
 pub use proofmodel::{ProofModel, ProofModelSpec, ProofModelStatus};
 pub use status::{
-    Failure, ModelIdentity, Output, Proof, ProofJobStatus, Result, StageStatus, Stages, SubgraphCounts, condition,
-    limits, phase, reason,
+    Drawn, Failure, ModelIdentity, Output, Proof, ProofJobStatus, Result, StageStatus, Stages, SubgraphCounts,
+    condition, limits, phase, reason,
 };
 pub use store::{Named, Store};
 pub use subgraphs::{Subgraphs, SubgraphsError};
+pub use temperature::{Temperature, TemperatureError};
 pub use visibility::{Visibility, Visible};

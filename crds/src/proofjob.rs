@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Named, StageOverrides, Store, Subgraphs, Visibility, status::ProofJobStatus};
+use crate::{Named, StageOverrides, Store, Subgraphs, Temperature, Visibility, status::ProofJobStatus};
 
 /// What to prove, and how.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ use crate::{Named, StageOverrides, Store, Subgraphs, Visibility, status::ProofJo
 )]
 #[x_kube(validation = Rule::new("has(self.model) != has(self.modelRef)").message("must have exactly one of model and modelRef"))]
 #[x_kube(validation = Rule::new("!has(self.model) || self.model.format != 'Onnx' || !has(self.input.prompt)").message("a prompt is for a language model: with an ONNX model give input.values or input.url"))]
+#[x_kube(validation = Rule::new("!has(self.model) || !has(self.input.seed) || (has(self.model.tokens) && has(self.model.tokens.sampling) && self.model.tokens.sampling)").message("input.seed is for a model that samples: set model.tokens.sampling"))]
+#[x_kube(validation = Rule::new("!has(self.model) || !has(self.model.tokens) || !has(self.model.tokens.sampling) || !self.model.tokens.sampling || has(self.input.url) || has(self.input.seed) || has(self.input.temperature)").message("the model samples: set input.seed, or input.temperature to '0' for the most likely tokens"))]
 #[x_kube(validation = Rule::new("!has(self.modelRef) || (!has(self.store) && self.partition.subgraphs == 'Auto')").message("with modelRef, store and partition are the ProofModel's: leave them out"))]
 #[x_kube(validation = Rule::new("has(self.model) == has(oldSelf.model) && has(self.store) == has(oldSelf.store) && has(self.queueName) == has(oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy)").message("model, modelRef, store, queueName and managedBy are neither added nor removed: make a new ProofJob"))]
 #[serde(rename_all = "camelCase")]
@@ -186,11 +188,14 @@ pub struct Tokens {
     #[serde(default = "default_answer")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 65536").message("must be from 1 to 65536"))]
     pub answer: u32,
+    /// Whether a job can have its answer drawn, by `input.seed`, at any temperature. Without, every token is the most likely one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sampling: bool,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { sequence: default_sequence(), answer: default_answer() }
+        Self { sequence: default_sequence(), answer: default_answer(), sampling: false }
     }
 }
 
@@ -211,6 +216,8 @@ pub enum Format {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("(has(self.values) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.prompt) ? 1 : 0) == 1").message("must have exactly one of values, url and prompt"))]
 #[x_kube(validation = Rule::new("has(self.prompt) || (!has(self.maxNewTokens) && !has(self.stop))").message("maxNewTokens and stop go with a prompt"))]
+#[x_kube(validation = Rule::new("!has(self.url) || (!has(self.seed) && !has(self.temperature))").message("seed and temperature go with a prompt or values: a file has its own"))]
+#[x_kube(validation = Rule::new("!has(self.temperature) || has(self.seed) != (double(self.temperature) == 0.0)").message("a temperature above 0 goes with a seed, and 0 goes without"))]
 #[serde(rename_all = "camelCase")]
 pub struct InputSource {
     /// For each of the model's inputs its values in row-major order.
@@ -218,8 +225,8 @@ pub struct InputSource {
     #[schemars(length(max = 64), inner(length(max = 65536)))]
     #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 64").message("must have from 1 to 64 lists, one for each input of the model"))]
     pub values: Option<Vec<Vec<f64>>>,
-    /// URL of a JSON file `{"input_data": [[..], ..]}` or `{"prompt": "..", "maxNewTokens": .., "stop": [..]}` or, for a model with
-    /// one image as input, of a PNG or PGM image.
+    /// URL of a JSON file `{"input_data": [[..], ..]}` or `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`, each with `seed` and
+    /// `temperature` for a model that samples, or, for a model with one image as input, of a PNG or PGM image.
     /// For `proofmill run` also a path, relative to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
@@ -239,6 +246,16 @@ pub struct InputSource {
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
     #[x_kube(validation = Rule::new("self.all(text, text.size() >= 1)").message("must not have an empty text"))]
     pub stop: Vec<String>,
+    /// Names the randomness by which a language model that samples draws its answer. The same seed gives the same answer. Part of
+    /// what the proof says: whoever chooses it chooses among answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0").message("must be from 0 to 2^63 - 1"))]
+    pub seed: Option<i64>,
+    /// What logits are divided by before the draw, as a decimal in quotes with at most three digits after the point; `1` when absent.
+    /// `0`, without a seed, stands for the most likely tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("double(self) <= 10.0").message("must be at most 10"))]
+    pub temperature: Option<Temperature>,
 }
 
 impl InputSource {
@@ -254,14 +271,20 @@ impl InputSource {
 
     /// The file that an inline input is to a worker; `None` if the input is in a file already, or missing.
     pub fn inline(&self) -> Option<Vec<u8>> {
-        let Self { values, prompt, max_new_tokens, stop, .. } = self;
-        let json = match (values, prompt) {
+        let Self { values, prompt, max_new_tokens, stop, seed, temperature, .. } = self;
+        let mut json = match (values, prompt) {
             (Some(values), _) => serde_json::json!({ "input_data": values }),
             (None, Some(prompt)) => {
                 serde_json::json!({ "prompt": prompt, "maxNewTokens": max_new_tokens, "stop": stop })
             }
             (None, None) => return None,
         };
+        if let Some(seed) = seed {
+            json["seed"] = (*seed).into();
+        }
+        if let Some(temperature) = temperature {
+            json["temperature"] = temperature.to_string().into();
+        }
         Some(json.to_string().into_bytes())
     }
 }

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MemoryNeed, contract::Stage};
+use crate::{Digest, MemoryNeed, Temperature, contract::Stage};
 
 /// Types of condition. All are set from the first status on.
 pub mod condition {
@@ -269,6 +269,19 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub text: Option<String>,
+    /// How a language model's answer was drawn; absent if its tokens are the most likely ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Drawn>,
+}
+
+/// How an answer was drawn.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drawn {
+    /// See `spec.input.seed`.
+    pub seed: i64,
+    /// See `spec.input.temperature`.
+    pub temperature: Temperature,
 }
 
 /// The proof.

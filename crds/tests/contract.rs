@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use proofmill_crds::{
-    Digest, Format, MemoryNeed, Output, Subgraphs,
+    Digest, Drawn, Format, MemoryNeed, Output, Subgraphs, Temperature,
     contract::{
         AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, Processor, ProveArgs, RECORD_MAX_BYTES,
         RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
@@ -19,11 +19,20 @@ fn stages() -> impl Strategy<Value = StageArgs> {
     // A URL may look like an option; it must not be taken for one.
     let url = "-?[ -~]{1,30}";
     prop_oneof![
-        (url, proptest::collection::vec(url, 0..3), any::<[u32; 2]>(), 0u32..=1024, any::<u32>()).prop_map(
-            |(source, calibration, [sequence, answer], n, security_bits)| {
+        (url, proptest::collection::vec(url, 0..3), any::<([u32; 2], bool)>(), 0u32..=1024, any::<u32>()).prop_map(
+            |(source, calibration, ([sequence, answer], sampling), n, security_bits)| {
                 let subgraphs = if n == 0 { Subgraphs::Auto } else { Subgraphs::Count(n) };
                 let format = [Format::Onnx, Format::HuggingFace, Format::Gguf][n as usize % 3];
-                StageArgs::Setup(SetupArgs { source, format, calibration, sequence, answer, subgraphs, security_bits })
+                StageArgs::Setup(SetupArgs {
+                    source,
+                    format,
+                    calibration,
+                    sequence,
+                    answer,
+                    sampling,
+                    subgraphs,
+                    security_bits,
+                })
             }
         ),
         (digests(), url).prop_map(|(setup, input)| StageArgs::Execute(ExecuteArgs { setup, input })),
@@ -135,6 +144,7 @@ fn outputs_are_cut_until_a_record_fits() {
         class: Some(1),
         values: vec![-1.0 / 3.0; 64],
         text: None,
+        drawn: Some(Drawn { seed: i64::MAX, temperature: Temperature(999) }),
     };
     for (outputs, kept) in [(vec![output(1)], 1), (vec![output(1); 8], 8), (vec![output(2000); 8], 1)] {
         let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };

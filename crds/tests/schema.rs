@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use k8s_openapi::api::core::v1::EnvVar;
 use proofmill_crds::{
     Format, InputSource, Model, Named, PodOverrides, ProofJob, ProofJobSpec, ProofModel, ProofModelSpec, SecurityBits,
-    Store, Subgraphs, Tokens, Visible, definitions, yaml,
+    Store, Subgraphs, Temperature, Tokens, Visible, definitions, yaml,
 };
 
 /// `kubectl apply` keeps the whole object in an annotation of at most this many bytes.
@@ -112,7 +112,7 @@ fn a_model_is_given_or_named_and_then_brings_its_store_and_partition() {
 #[test]
 fn a_prompt_is_for_a_language_model() {
     let none: [&str; 0] = [];
-    let tokens = |sequence, answer| Some(Tokens { sequence, answer });
+    let tokens = |sequence, answer| Some(Tokens { sequence, answer, sampling: false });
     let with = |change: fn(&mut Model), input: fn(&mut InputSource)| {
         refused(|j| {
             j.spec.input = InputSource { prompt: Some("Once".into()), ..InputSource::default() };
@@ -143,6 +143,59 @@ fn a_prompt_is_for_a_language_model() {
     assert_eq!(set_up(tokens(65537, 1)), ["spec.model.tokens.sequence"]);
     assert_eq!(set_up(tokens(8, 0)), ["spec.model.tokens.answer"]);
     assert_eq!(refused(|j| j.spec.model.as_mut().unwrap().tokens = tokens(8, 8)), ["spec.model"]);
+}
+
+#[test]
+fn a_model_that_samples_takes_a_seed() {
+    let none: [&str; 0] = [];
+    let with = |sampling: bool, input: fn(&mut InputSource)| {
+        refused(|j| {
+            let model = j.spec.model.as_mut().unwrap();
+            (model.format, model.tokens) = (Format::Gguf, Some(Tokens { sampling, ..Tokens::default() }));
+            j.spec.input = InputSource { prompt: Some("Once".into()), ..InputSource::default() };
+            input(&mut j.spec.input);
+        })
+    };
+    let temperature = |thousandths| Some(Temperature(thousandths));
+    assert_eq!(with(true, |i| i.seed = Some(0)), none);
+    assert_eq!(with(true, |i| i.seed = Some(i64::MAX)), none);
+    assert_eq!(with(true, |i| i.seed = Some(-1)), ["spec.input.seed"]);
+    assert_eq!(with(true, |i| (i.seed, i.temperature) = (Some(1), Some(Temperature(1)))), none);
+    assert_eq!(with(true, |i| (i.seed, i.temperature) = (Some(1), Some(Temperature(10_000)))), none);
+    assert_eq!(
+        with(true, |i| (i.seed, i.temperature) = (Some(1), Some(Temperature(10_001)))),
+        ["spec.input.temperature"]
+    );
+    // The most likely tokens are no draw.
+    assert_eq!(with(true, |i| i.temperature = Some(Temperature(0))), none);
+    assert_eq!(with(true, |i| (i.seed, i.temperature) = (Some(1), Some(Temperature(0)))), ["spec.input"]);
+    assert_eq!(with(true, |i| i.temperature = Some(Temperature::ONE)), ["spec.input"]);
+    assert_eq!(with(true, |_| {}), ["spec"]);
+    assert_eq!(with(false, |i| i.seed = Some(1)), ["spec"]);
+    assert_eq!(with(false, |i| i.temperature = Some(Temperature(0))), none);
+    // Tokens may be given as values; a file has its own seed, which is not seen here.
+    let values = |i: &mut InputSource| (i.prompt, i.values) = (None, Some(vec![vec![1.0]]));
+    let url = |i: &mut InputSource| (i.prompt, i.url) = (None, Some("prompt.json".into()));
+    let change = |form: fn(&mut InputSource), seed, temperature| {
+        refused(move |j| {
+            let model = j.spec.model.as_mut().unwrap();
+            (model.format, model.tokens) = (Format::Gguf, Some(Tokens { sampling: true, ..Tokens::default() }));
+            j.spec.input = InputSource { prompt: Some("Once".into()), seed, temperature, ..InputSource::default() };
+            form(&mut j.spec.input);
+        })
+    };
+    assert_eq!(change(values, Some(1), None), none);
+    assert_eq!(change(url, None, None), none);
+    assert_eq!(change(url, Some(1), None), ["spec.input"]);
+    assert_eq!(change(url, None, temperature(0)), ["spec.input"]);
+    // Of a model that is named nothing is known.
+    let named_model = |seed| {
+        refused(move |j| {
+            (j.spec.model, j.spec.model_ref) = (None, Some(named("digits")));
+            j.spec.input = InputSource { prompt: Some("Once".into()), seed, ..InputSource::default() };
+        })
+    };
+    assert_eq!((named_model(None), named_model(Some(1))), (vec![], vec![]));
 }
 
 #[test]

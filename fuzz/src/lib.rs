@@ -66,7 +66,7 @@ pub fn tiny() -> (ModelKey, Vec<u8>) {
     let weights = Weights::from([(W, Ints::from(w.clone()))]);
     let partition = Partition { subgraph_of_node: vec![0, 1], count: 2 };
     let key = setup(&Cpu, graph(), &weights, partition, Security::Bits100).expect("the model can be set up");
-    let statement = Statement { inputs: vec![x.clone()], outputs: vec![y.clone()] };
+    let statement = Statement { inputs: vec![x.clone()], outputs: vec![y.clone()], sampling: None };
     let values = [x, w, h, y].map(|values| Some(Ints::from(values))).to_vec();
     let boundary = commit_boundary(&Cpu, &key, &values).expect("all values are there");
     let digest = statement.digest(&key);

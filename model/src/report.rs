@@ -153,7 +153,10 @@ impl<'a> Comparison<'a> {
             let input: Vec<f32> = input.iter().map(|&x| x as f32).collect();
             quantise_input(self.graph, index, &input)
         });
-        let inputs = inputs.collect::<Result<Vec<_>, InputError>>()?;
+        let mut inputs = inputs.collect::<Result<Vec<_>, InputError>>()?;
+        // Noise is an input that samples lack: the model in floating point has none.
+        let noise = self.graph.inputs.iter().skip(inputs.len());
+        inputs.extend(noise.map(|port| Ints::from(vec![0; self.graph.tensor(port.tensor).len()])));
         let compared = |value: usize| self.quantised[value].filter(|_| self.float.as_constant(Value(value)).is_none());
         let taken = (0..self.float.nodes.len()).filter_map(compared).map(|q| q.tensor);
         let taken = taken.chain(self.graph.outputs.iter().map(|port| port.tensor));

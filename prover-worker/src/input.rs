@@ -1,5 +1,6 @@
 //! Inputs of a model, from JSON or a picture; prompts of a language model.
 
+use crds::Temperature;
 use image::{DynamicImage, ImageError, ImageFormat};
 use serde::Deserialize;
 
@@ -21,13 +22,35 @@ pub struct Prompt {
     /// Texts at which the answer ends.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// See [`Draw::seed`].
+    #[serde(default)]
+    seed: Option<i64>,
+    /// See [`Draw::temperature`].
+    #[serde(default)]
+    temperature: Option<Temperature>,
+}
+
+impl Prompt {
+    /// How the answer is to be drawn.
+    pub const fn draw(&self) -> Draw {
+        Draw { seed: self.seed, temperature: self.temperature }
+    }
+}
+
+/// How a language model's answer is to be drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draw {
+    /// Names the randomness.
+    pub seed: Option<i64>,
+    /// 1 if it is not said; 0 for the most likely tokens.
+    pub temperature: Option<Temperature>,
 }
 
 /// What a model is run on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// Values.
-    Values(Inputs),
+    /// Values; for a language model the prompt's tokens.
+    Values(Inputs, Draw),
     /// A text.
     Prompt(Prompt),
 }
@@ -74,6 +97,10 @@ struct File {
     /// What the model is said to answer. Other tools write it; nothing here reads it.
     #[serde(default, rename = "output_data")]
     _output_data: serde::de::IgnoredAny,
+    #[serde(default)]
+    seed: Option<i64>,
+    #[serde(default)]
+    temperature: Option<Temperature>,
 }
 
 /// Reads values: `{"input_data": [[..], ..]}`, or a picture as one input of `channel, row, column` with values from 0 to 1.
@@ -82,23 +109,24 @@ struct File {
 /// See [`InputError`].
 pub fn parse(bytes: &[u8]) -> Result<Inputs, InputError> {
     match parse_any(bytes)? {
-        Input::Values(inputs) => Ok(inputs),
+        Input::Values(inputs, Draw { seed: None, temperature: None }) => Ok(inputs),
+        Input::Values(..) => Err(InputError::Bounds("seed and temperature are for a language model's answer")),
         Input::Prompt(_) => Err(InputError::Prompt),
     }
 }
 
-/// Reads values, or a prompt: `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`.
+/// Reads values, or a prompt: `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`; either with `seed` and `temperature`.
 ///
 /// # Errors
 /// See [`InputError`].
 pub fn parse_any(bytes: &[u8]) -> Result<Input, InputError> {
     if let Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) = image::guess_format(bytes) {
-        return Ok(Input::Values(vec![picture(bytes, format)?]));
+        return Ok(Input::Values(vec![picture(bytes, format)?], Draw::default()));
     }
     let json: serde_json::Value = serde_json::from_slice(bytes)?;
     if json.get("prompt").is_none() {
-        let File { input_data, .. } = serde_json::from_value(json)?;
-        return Ok(Input::Values(narrow(&input_data)?));
+        let File { input_data, seed, temperature, .. } = serde_json::from_value(json)?;
+        return Ok(Input::Values(narrow(&input_data)?, Draw { seed, temperature }));
     }
     let prompt: Prompt = serde_json::from_value(json)?;
     match (&prompt.prompt[..], prompt.max_new_tokens) {

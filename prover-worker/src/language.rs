@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crds::contract::SetupArgs;
+use crds::{Temperature, contract::SetupArgs};
 use formats::{Checkpoint, Source, Tokenizer};
 use kernels::Ints;
 use model::{
@@ -16,11 +16,12 @@ use serde::Deserialize;
 use verifier::{
     generation::{Generated, Lengths},
     graph::{Graph, TensorId},
+    sampling::{MAX_TEMPERATURE, Sampling},
 };
 
 use crate::{
     StageError,
-    input::Prompt,
+    input::{Draw, Prompt},
     source::{Folder, fetch},
     store::Store,
 };
@@ -76,9 +77,13 @@ pub fn import(args: &SetupArgs, files: Files, texts: &[Vec<u8>]) -> Result<(Mode
     let tokenizer = checkpoint.tokenizer().map_err(|error| refuse(&error))?;
     let (config, weights) = language::open(&checkpoint).map_err(|error| refuse(&error))?;
     let (sequence, answer) = (args.sequence as usize, args.answer as usize);
-    let output = match config.head() {
-        Head::Vocabulary => Output::Answers(answer),
-        Head::MeanPool => Output::Embedding,
+    let output = match (config.head(), args.sampling) {
+        (Head::Vocabulary, false) => Output::Answers(answer),
+        (Head::Vocabulary, true) => Output::Samples(answer),
+        (Head::MeanPool, false) => Output::Embedding,
+        (Head::MeanPool, true) => {
+            return Err(refuse(&"spec.model.tokens.sampling: the model gives an embedding, of which nothing is drawn"));
+        }
     };
     let samples = samples(args, texts, tokenizer.as_ref())?;
     let options = ImportOptions { samples, ..ImportOptions::default() };
@@ -126,10 +131,36 @@ pub fn tokens_of(graph: &Graph, tokenizer: Option<&Tokenizer>, prompt: &Prompt) 
     }
 }
 
+/// How the choices are drawn, if the model can and is to draw them.
+pub fn sampling(graph: &Graph, draw: Draw) -> Result<Option<Sampling>, String> {
+    let Draw { seed, temperature } = draw;
+    let greedy = temperature == Some(Temperature(0));
+    match (graph.noise().is_some(), seed) {
+        (_, None) if greedy => Ok(None),
+        (false, None) if temperature.is_none() => Ok(None),
+        (false, _) => Err("the model was set up to choose the most likely tokens, and draws none: set it up with spec.model.tokens.sampling, or \
+             leave out seed and temperature"
+            .into()),
+        (true, None) => Err("the model samples: give a seed (spec.input.seed), or the temperature \"0\" for the most likely tokens".into()),
+        (true, Some(_)) if greedy => Err("a seed with the temperature 0: leave one of them out".into()),
+        (true, Some(seed)) => {
+            let Temperature(temperature) = temperature.unwrap_or(Temperature::ONE);
+            let seed = u64::try_from(seed).map_err(|_| format!("seed is {seed}: must be from 0 to 2^63 - 1"))?;
+            if temperature > MAX_TEMPERATURE {
+                let most = Temperature(MAX_TEMPERATURE);
+                return Err(format!("temperature is {}: must be at most {most}", Temperature(temperature)));
+            }
+            Ok(Some(Sampling { seed, temperature }))
+        }
+    }
+}
+
 /// An answer, and what it says.
 pub struct Answer {
     /// Prompt and answer.
     pub generated: Generated,
+    /// How it was drawn; none if its tokens are the most likely ones.
+    pub sampling: Option<Sampling>,
     /// The answer up to the text at which it was to stop; none without a tokenizer.
     pub text: Option<String>,
 }
@@ -143,13 +174,14 @@ fn tell(token: u32, text: &str) {
     }
 }
 
-/// Lets the model answer: greedily, until it ends by itself, says a text at which to stop, or has said as much as it may.
+/// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may.
 pub fn generate(
     graph: &Graph,
     weights: &BTreeMap<TensorId, Ints>,
     tokenizer: Option<&Tokenizer>,
     tokens: Vec<u32>,
     prompt: &Prompt,
+    sampling: Option<Sampling>,
 ) -> Result<Answer, String> {
     let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
     let most = match prompt.max_new_tokens {
@@ -164,7 +196,7 @@ pub fn generate(
     let placed = language::Prompt::new(graph, &tokens).map_err(|error| error.to_string())?;
     let mut stream = tokenizer.map(Tokenizer::stream);
     let (mut answer, mut text) = (Vec::new(), String::new());
-    for token in placed.answer(weights).map_err(|error| error.to_string())?.take(most) {
+    for token in placed.answer(weights, sampling).map_err(|error| error.to_string())?.take(most) {
         let token = token.map_err(|error| error.to_string())?;
         answer.push(token);
         if let Some(stream) = &mut stream {
@@ -180,5 +212,5 @@ pub fn generate(
     let text = tokenizer.map(|tokenizer| tokenizer.decode(&answer)).transpose().map_err(|error| error.to_string())?;
     let end = |text: &String| prompt.stop.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
     let text = text.map(|text| text[..end(&text)].to_owned());
-    Ok(Answer { generated: Generated { prompt: tokens, answer }, text })
+    Ok(Answer { generated: Generated { prompt: tokens, answer }, sampling, text })
 }

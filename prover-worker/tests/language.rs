@@ -15,7 +15,7 @@ use prover_worker::{Finished, StageError, run_stage, store::Store};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
-use verifier::{generation::Generated, key::ModelKey};
+use verifier::{Verified, generation::Generated, key::ModelKey, sampling::Sampling};
 
 const SUBGRAPHS: u32 = 2;
 const FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -35,6 +35,7 @@ fn setup_of(folder: &Path, sequence: u32, answer: u32) -> SetupArgs {
         calibration: vec![url(&example().join("calibration.txt"))],
         sequence,
         answer,
+        sampling: false,
         subgraphs: Subgraphs::Count(SUBGRAPHS),
         security_bits: 100,
     }
@@ -48,9 +49,27 @@ struct Adder {
 
 impl Adder {
     fn new() -> Self {
+        Self::set_up(setup_of(&example(), 9, 4))
+    }
+
+    fn sampling() -> Self {
+        Self::set_up(SetupArgs { sampling: true, ..setup_of(&example(), 9, 4) })
+    }
+
+    fn set_up(args: SetupArgs) -> Self {
         let store = Store::in_memory().unwrap();
-        let setup = run_stage(&Cpu, &store, &StageArgs::Setup(setup_of(&example(), 9, 4))).unwrap().artifact.digest;
+        let setup = run_stage(&Cpu, &store, &StageArgs::Setup(args)).unwrap().artifact.digest;
         Self { store, setup }
+    }
+
+    fn prove(&self, execution: Digest) -> Verified {
+        let proofs = (0..SUBGRAPHS).map(|i| StageArgs::Prove(ProveArgs::of(execution, i)));
+        proofs.for_each(|stage| drop(run_stage(&Cpu, &self.store, &stage).unwrap()));
+        let aggregated = run_stage(&Cpu, &self.store, &StageArgs::Aggregate(AggregateArgs { execution })).unwrap();
+        let proof: ProofManifest = self.read(aggregated.artifact.digest);
+        let setup: SetupManifest = self.read(self.setup);
+        let key = ModelKey::from_bytes(&self.store.get(setup.key.digest).unwrap()).unwrap();
+        verifier::verify(&key, &self.store.get(proof.proof.digest).unwrap()).unwrap()
     }
 
     fn read<T: DeserializeOwned>(&self, digest: Digest) -> T {
@@ -86,14 +105,8 @@ impl Adder {
 fn a_prompt_is_answered_and_proved() {
     let adder = Adder::new();
     let execution = adder.execute(&json!({ "prompt": "27+35=" })).unwrap().artifact.digest;
-    let proofs = (0..SUBGRAPHS).map(|i| StageArgs::Prove(ProveArgs::of(execution, i)));
-    proofs.for_each(|stage| drop(run_stage(&Cpu, &adder.store, &stage).unwrap()));
-    let aggregated = run_stage(&Cpu, &adder.store, &StageArgs::Aggregate(AggregateArgs { execution })).unwrap();
-    let proof: ProofManifest = adder.read(aggregated.artifact.digest);
-
+    let verified = adder.prove(execution);
     let setup: SetupManifest = adder.read(adder.setup);
-    let key = ModelKey::from_bytes(&adder.store.get(setup.key.digest).unwrap()).unwrap();
-    let verified = verifier::verify(&key, &adder.store.get(proof.proof.digest).unwrap()).unwrap();
     let tokenizer = Tokenizer::from_bytes("t", &adder.store.get(setup.tokenizer.unwrap().digest).unwrap()).unwrap();
     let Generated { prompt, answer } = verified.generated.unwrap();
     // The model's own end is part of the answer, and no text.
@@ -117,6 +130,47 @@ fn an_answer_ends_where_it_is_to_end() {
     assert_eq!(adder.output(&text).values[..3], [1.0, 9.0, 7.0]);
 }
 
+/// What is drawn depends on the seed alone, is another artifact for another seed, and is proved.
+#[test]
+fn an_answer_is_drawn_by_its_seed() {
+    let adder = Adder::sampling();
+    let input = |seed: i64, temperature: &str| json!({ "prompt": "27+35=", "seed": seed, "temperature": temperature });
+    // An adder is sure of its sums, so the draw is seen where it is made to doubt them.
+    let said: Vec<String> = (0..6).map(|seed| adder.text(&input(seed, "10"))).collect();
+    assert!(said.iter().collect::<std::collections::BTreeSet<_>>().len() > 2, "{said:?}");
+    assert_eq!(adder.output(&input(0, "10.0")), adder.output(&input(0, "10")));
+    assert_eq!(adder.text(&input(i64::MAX, "0.001")), "62");
+    let first = adder.execute(&input(1, "10")).unwrap();
+    assert!(adder.execute(&input(1, "10")).unwrap().reused && !adder.execute(&input(9, "10")).unwrap().reused);
+    let drawn = adder.output(&input(1, "10")).drawn.unwrap();
+    assert_eq!((drawn.seed, drawn.temperature.to_string().as_str()), (1, "10"));
+    let verified = adder.prove(first.artifact.digest);
+    assert_eq!(verified.sampling, Some(Sampling { seed: 1, temperature: 10_000 }));
+    let tokens: Vec<f64> = verified.generated.unwrap().answer.into_iter().map(f64::from).collect();
+    assert_eq!(tokens, adder.output(&input(1, "10")).values);
+
+    // Tokens as values, a temperature that is not said, and the most likely tokens.
+    let values = adder.output(&json!({ "input_data": [[2, 7, 10, 3, 5, 11]], "seed": 4, "temperature": "10" }));
+    assert_eq!(values, adder.output(&input(4, "10")));
+    assert_eq!(adder.output(&json!({ "prompt": "27+35=", "seed": 4 })), adder.output(&input(4, "1")));
+    let likeliest = adder.output(&json!({ "prompt": "27+35=", "temperature": "0" }));
+    assert_eq!((likeliest.text.as_deref(), likeliest.drawn), (Some("62"), None));
+    assert_eq!(Adder::new().output(&json!({ "prompt": "27+35=", "temperature": "0" })), likeliest);
+    for (input, expected) in [
+        (json!({ "prompt": "1+2=" }), "the model samples: give a seed (spec.input.seed), or the temperature \"0\""),
+        (json!({ "prompt": "1+2=", "temperature": "0.5" }), "the model samples: give a seed"),
+        (json!({ "prompt": "1+2=", "seed": 1, "temperature": "0" }), "a seed with the temperature 0"),
+        (json!({ "prompt": "1+2=", "seed": -1 }), "seed is -1: must be from 0 to 2^63 - 1"),
+        (json!({ "prompt": "1+2=", "seed": 1, "temperature": "10.001" }), "temperature is 10.001: must be at most 10"),
+        (json!({ "prompt": "1+2=", "seed": 1, "temperature": 1 }), "expected a decimal in quotes, such as \"0.8\""),
+        (json!({ "prompt": "1+2=", "seed": 1, "temperature": "warm" }), "\"warm\" is not a temperature"),
+        (json!({ "input_data": [[1, 10, 2, 11]] }), "the model samples: give a seed"),
+    ] {
+        let message = adder.refusal(&input);
+        assert!(message.contains(expected), "{input}\ngave   {message}\nwanted {expected}");
+    }
+}
+
 #[test]
 fn prompts_that_do_not_fit_are_refused() {
     let adder = Adder::new();
@@ -128,7 +182,12 @@ fn prompts_that_do_not_fit_are_refused() {
             "maxNewTokens is 5; the model was set up for answers of at most 4 tokens",
         ),
         (json!({ "prompt": "1+2=", "stop": [""] }), "stop has an empty text"),
-        (json!({ "prompt": "1+2=", "temperature": 1 }), "unknown field `temperature`"),
+        (json!({ "prompt": "1+2=", "top_k": 1 }), "unknown field `top_k`"),
+        (
+            json!({ "prompt": "1+2=", "seed": 1 }),
+            "the model was set up to choose the most likely tokens, and draws none",
+        ),
+        (json!({ "prompt": "1+2=", "temperature": "0.7" }), "the model was set up to choose the most likely tokens"),
         (json!({ "prompt": "1+2+3=" , "maxNewTokens": 1 }), ""),
         (
             json!({ "prompt": "10+20+30=" }),

@@ -38,6 +38,7 @@ fn proving_takes_about_the_memory_that_setup_expects() {
             calibration: vec![],
             sequence: 64,
             answer: 16,
+            sampling: false,
             subgraphs: Subgraphs::Count(SUBGRAPHS),
             security_bits: 128,
         };

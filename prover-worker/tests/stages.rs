@@ -30,6 +30,7 @@ fn setup() -> StageArgs {
         calibration,
         sequence: 64,
         answer: 16,
+        sampling: false,
         subgraphs: Subgraphs::Count(SUBGRAPHS),
         security_bits: 100,
     })

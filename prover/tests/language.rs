@@ -10,18 +10,21 @@ use model::language::{Output, Prompt, import, open};
 use model::{ImportOptions, Model, dequantise};
 use std::path::Path;
 use verifier::generation::{self, Generated, Lengths};
+use verifier::sampling::Sampling;
 
-fn generate(model: &Model, prompt: &[u32]) -> Generated {
+fn generate(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Generated {
     let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
-    let answer = placed.answer(&model.weights).expect("the model is causal");
+    let answer = placed.answer(&model.weights, sampling).expect("the model is causal");
     Generated { prompt: prompt.to_vec(), answer: answer.map(|token| token.expect("the model runs")).collect() }
 }
 
 /// Proves that the model gives this answer.
-fn proved(model: &Model, generated: &Generated) -> Option<Generated> {
+fn proved(model: &Model, generated: &Generated, sampling: Option<Sampling>) -> Option<Generated> {
     let lengths = Lengths::of(&model.graph).expect("the model generates");
     let inputs = generation::inputs(lengths, generated).expect("the answer fits");
-    common::imported::proved(model, 3, inputs.map(Ints::from).to_vec()).generated
+    let verified = common::imported::proved_drawn(model, 3, inputs.map(Ints::from).to_vec(), sampling);
+    assert_eq!(verified.sampling, sampling);
+    verified.generated
 }
 
 #[test]
@@ -29,13 +32,17 @@ fn every_architecture_is_proved() {
     for name in ["gpt2", "gpt2-digits", "llama", "gemma3"] {
         let f = Fixture::load(name);
         let model = f.import(8, Output::Answers(4));
-        let mut generated = generate(&model, &f.tokens[..3]);
+        let mut generated = generate(&model, &f.tokens[..3], None);
         assert_eq!(generated.answer.len(), 4);
         // An answer may end anywhere.
         for length in [4, 1] {
             generated.answer.truncate(length);
-            assert_eq!(proved(&model, &generated), Some(generated.clone()), "{name}");
+            assert_eq!(proved(&model, &generated, None), Some(generated.clone()), "{name}");
         }
+        let model = f.import(8, Output::Samples(4));
+        let sampling = Some(Sampling { seed: 5, temperature: 5000 });
+        let generated = generate(&model, &f.tokens[..3], sampling);
+        assert_eq!(proved(&model, &generated, sampling), Some(generated), "{name}");
     }
     let f = Fixture::load("bert");
     let model = f.import(8, f.whole());
@@ -65,7 +72,7 @@ fn a_trained_model_is_proved_to_sort() {
     let options = ImportOptions { samples, ..ImportOptions::default() };
     let model = import(&config, weights.as_ref(), 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
     let prompt = [2, 1, 0, 2, 0, 1];
-    let generated = generate(&model, &prompt);
+    let generated = generate(&model, &prompt, None);
     assert_eq!(generated.answer, [0, 0, 1, 1, 2, 2]);
-    assert_eq!(proved(&model, &generated), Some(generated));
+    assert_eq!(proved(&model, &generated, None), Some(generated));
 }

@@ -75,7 +75,8 @@ fn fields(job: &Job) -> Vec<Field> {
     walk.add("model", 32);
     walk.ports("input", &proof.statement.inputs);
     walk.ports("output", &proof.statement.outputs);
-    walk.add("flag", 1);
+    walk.add("flag of sampling", 1);
+    walk.add("flag of boundary", 1);
     if proof.boundary.is_some() {
         walk.add("boundary root", 32);
     }

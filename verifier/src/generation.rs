@@ -3,7 +3,8 @@
 //! Relation: at each position from the prompt's last on, the model chose the token that the sequence has next. The graph proves the
 //! choices, for the sequence that it reads; here they are compared with that sequence, so the answer is the model's own.
 
-use crate::graph::{Graph, Interface};
+use crate::graph::{Graph, Interface, Port};
+use crate::sampling::{self, MAX_EXPONENT, Sampling};
 use crate::transcript::Digest;
 use alloc::format;
 use alloc::string::String;
@@ -12,11 +13,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A model that goes on with a prompt. Its inputs are the sequence, `[length]` tokens, and the position of the prompt's last
-/// token, `[1]`; its output is the token chosen at that position and at each that follows it, `[answers]`.
+/// token, `[1]`; its output is the token chosen at that position and at each that follows it, `[answers]`. A model that samples has
+/// the noise of every choice as a third input, `[answers, vocabulary]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     /// BLAKE3 of the tokenizer's file, which says what text the tokens are; none if the model came without one.
     pub tokenizer: Option<Digest>,
+    /// Whether the choices can be drawn: see [`crate::sampling`].
+    pub samples: bool,
 }
 
 /// A prompt and what the model made of it.
@@ -72,8 +76,7 @@ pub struct Lengths {
 impl Lengths {
     /// Lengths of a graph; `None` if it does not generate.
     pub fn of(graph: &Graph) -> Option<Self> {
-        let (Interface::Generation(_), [sequence, _], [answer]) =
-            (&graph.interface, &graph.inputs[..], &graph.outputs[..])
+        let (Interface::Generation(_), [sequence, _], [answer]) = (&graph.interface, graph.given(), &graph.outputs[..])
         else {
             return None;
         };
@@ -91,8 +94,10 @@ impl Lengths {
 /// # Errors
 /// What does not fit.
 pub(crate) fn check(graph: &Graph) -> Result<(), String> {
-    let ([sequence, last], [answer]) = (&graph.inputs[..], &graph.outputs[..]) else {
-        return Err(format!("{} inputs and {} outputs, not 2 and 1", graph.inputs.len(), graph.outputs.len()));
+    let noise = graph.noise();
+    let ([sequence, last], [answer]) = (graph.given(), &graph.outputs[..]) else {
+        let (found, expected) = (graph.inputs.len(), 2 + usize::from(noise.is_some()));
+        return Err(format!("{found} inputs and {} outputs, not {expected} and 1", graph.outputs.len()));
     };
     if [sequence, last, answer].iter().any(|port| port.exponent != 0) {
         return Err("a port that does not hold whole numbers".into());
@@ -111,7 +116,33 @@ pub(crate) fn check(graph: &Graph) -> Result<(), String> {
             sequence.lo, sequence.hi, answer.lo, answer.hi
         ));
     }
+    noise.map_or(Ok(()), |noise| check_noise(graph, noise, answers, sequence.hi + 1))
+}
+
+fn check_noise(graph: &Graph, port: Port, answers: usize, vocabulary: i64) -> Result<(), String> {
+    let tensor = graph.tensor(port.tensor);
+    if tensor.shape.len() != 2 || tensor.shape[0] != answers || i64::try_from(tensor.shape[1]) != Ok(vocabulary) {
+        return Err(format!("the noise's shape is {:?}, not [{answers}, {vocabulary}]", tensor.shape));
+    }
+    if !(0..=MAX_EXPONENT).contains(&port.exponent) {
+        return Err(format!("noise with {} binary digits after the point, not 0 to {MAX_EXPONENT}", port.exponent));
+    }
+    let (lo, hi) = sampling::range(port.exponent);
+    if tensor.lo > lo || tensor.hi < hi {
+        return Err(format!("noise in {lo}..={hi} does not fit {}..={}", tensor.lo, tensor.hi));
+    }
     Ok(())
+}
+
+/// The noise of a model that samples, `[answers, vocabulary]`, for a prompt whose last token has this position; zeros without a
+/// sampling, so that the choices are the most likely tokens. `None` if the model does not sample.
+pub fn noise(graph: &Graph, last: usize, sampling: Option<Sampling>) -> Option<Vec<i64>> {
+    let port = graph.noise()?;
+    let tensor = graph.tensor(port.tensor);
+    let (Some(sampling), &[answers, vocabulary]) = (sampling, &tensor.shape[..]) else {
+        return Some(alloc::vec![0; tensor.len()]);
+    };
+    Some((last..last + answers).flat_map(|position| sampling.noise(position, vocabulary, port.exponent)).collect())
 }
 
 /// What follows an answer that ends with `token`: a token that is not this one, then zeros. So the sequence shows where the answer ends.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Version of the protocol and of the proof's encoding.
-pub const PROTOCOL_VERSION: u32 = 5;
-const MAGIC: &[u8; 8] = b"pm-key\0\x02";
+pub const PROTOCOL_VERSION: u32 = 6;
+const MAGIC: &[u8; 8] = b"pm-key\0\x03";
 
 /// Proven security of a whole proof, after all union bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ pub mod key;
 pub mod multilinear;
 pub mod plan;
 pub mod proof;
+pub mod sampling;
 pub mod soundness;
 pub mod statement;
 pub mod transcript;

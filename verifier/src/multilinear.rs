@@ -3,7 +3,7 @@
 //! Each axis of length `d` is padded with zeros to `2^l`, `l = ceil(log2 d)`. A point lists `l` coordinates for each
 //! axis, axis by axis, most significant bit first. `T~(r) = sum_i prod_axis eq(r_axis, bits(i_axis)) * T[i]`.
 
-use crate::field::{K, k_from_i64};
+use crate::field::{K, from_i64};
 use alloc::vec;
 use alloc::vec::Vec;
 use p3_field::PrimeCharacteristicRing;
@@ -112,8 +112,13 @@ pub fn index(point: &[K]) -> K {
 /// The extension of a row-major tensor of integers.
 pub fn evaluate(shape: &[usize], values: &[i64], point: &[K]) -> K {
     let tables: Vec<_> = split_point(shape, point).into_iter().zip(shape).map(|(p, &d)| eq_table(p, d)).collect();
-    let mut level: Vec<K> = values.iter().map(|&x| k_from_i64(x)).collect();
-    for table in tables.iter().rev() {
+    let Some((last, rest)) = tables.split_last() else {
+        return values.first().map_or(K::ZERO, |&x| from_i64(x).into());
+    };
+    // An axis of integers first: of elements of `K` there are never more than rows.
+    let row = |row: &[i64]| row.iter().zip(last).map(|(&x, &e)| e * from_i64(x)).sum();
+    let mut level: Vec<K> = values.chunks(last.len()).map(row).collect();
+    for table in rest.iter().rev() {
         level = level.chunks(table.len()).map(|row| row.iter().zip(table).map(|(&v, &e)| v * e).sum()).collect();
     }
     level.first().copied().unwrap_or(K::ZERO)
@@ -151,7 +156,7 @@ mod tests {
             let (i, j) = (flat / 5, flat % 5);
             let bits = [i >> 1 & 1, i & 1, j >> 2 & 1, j >> 1 & 1, j & 1];
             let vertex: Vec<K> = bits.iter().map(|&b| K::from_usize(b)).collect();
-            assert_eq!(evaluate(&shape, &values, &vertex), k_from_i64(value));
+            assert_eq!(evaluate(&shape, &values, &vertex), K::from(from_i64(value)));
         }
     }
 

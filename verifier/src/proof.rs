@@ -2,12 +2,13 @@
 //!
 //! All integers little-endian; lengths before lists; nothing may follow the end.
 
+use crate::sampling::Sampling;
 use crate::statement::Statement;
 use crate::transcript::Digest;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x02";
+const MAGIC: &[u8; 8] = b"pm-prf\0\x03";
 
 /// A proof, taken apart but not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ impl Proof {
                 values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
             }
         }
+        out.extend_from_slice(&self.statement.sampling_bytes());
         out.push(self.boundary.is_some().into());
         self.boundary.iter().for_each(|root| out.extend_from_slice(root));
         put_len(&mut out, self.subgraphs.len());
@@ -68,12 +70,16 @@ impl Proof {
             }
             Ok(ports)
         };
-        let statement = Statement { inputs: ports()?, outputs: ports()? };
-        let boundary = match take::<1>(&mut rest)? {
-            [0] => None,
-            [1] => Some(*take(&mut rest)?),
-            _ => return Err(ProofFormatError("a flag is neither 0 nor 1")),
+        let (inputs, outputs) = (ports()?, ports()?);
+        let sampling = match flag(&mut rest)? {
+            false => None,
+            true => Some(Sampling {
+                seed: u64::from_le_bytes(*take(&mut rest)?),
+                temperature: u32::from_le_bytes(*take(&mut rest)?),
+            }),
         };
+        let statement = Statement { inputs, outputs, sampling };
+        let boundary = if flag(&mut rest)? { Some(*take(&mut rest)?) } else { None };
         let count = len(&mut rest, 8)?;
         let mut blob = || -> Result<Vec<u8>, ProofFormatError> {
             let n = len(&mut rest, 1)?;
@@ -100,6 +106,14 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], ProofFor
     let (head, tail) = rest.split_first_chunk().ok_or(TOO_SHORT)?;
     *rest = tail;
     Ok(head)
+}
+
+fn flag(rest: &mut &[u8]) -> Result<bool, ProofFormatError> {
+    match take::<1>(rest)? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(ProofFormatError("a flag is neither 0 nor 1")),
+    }
 }
 
 /// A length of items of at least `size` bytes, so that nothing is allocated that the input does not hold.

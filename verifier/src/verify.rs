@@ -10,9 +10,11 @@ use crate::key::ModelKey;
 use crate::multilinear::evaluate;
 use crate::plan::Home;
 use crate::proof::{Proof, ProofFormatError};
+use crate::sampling::Sampling;
 use crate::soundness::{ErrorTerm, Soundness};
 use crate::statement::{Statement, StatementError};
 use crate::transcript::{Digest, Reader, Transcript};
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,6 +32,8 @@ pub struct Verified {
     pub outputs: Vec<Vec<i64>>,
     /// What they say, if the model generates.
     pub generated: Option<Generated>,
+    /// How the model drew its choices, if it did.
+    pub sampling: Option<Sampling>,
     /// Digest of the statement.
     pub statement: Digest,
     /// Every error term, and their union.
@@ -204,6 +208,11 @@ pub fn settle_public(
     statement: &Statement,
     outside: &[(TensorId, PointValue)],
 ) -> Result<Vec<Claim>, Rejection> {
+    let graph = key.graph();
+    let output = |tensor: TensorId| {
+        let place = graph.outputs.iter().position(|port| port.tensor == tensor)?;
+        Some(Cow::Borrowed(statement.outputs.get(place)?.as_slice()))
+    };
     let mut open: Vec<Claim> = Vec::new();
     for (tensor, claim) in outside {
         if let Home::Boundary(place) = home(key, *tensor) {
@@ -213,12 +222,10 @@ pub fn settle_public(
             }
             continue;
         }
-        let name = || format!("public tensor '{}'", key.graph().tensor(*tensor).name);
-        let graph = key.graph();
-        let ports = graph.inputs.iter().zip(&statement.inputs).chain(graph.outputs.iter().zip(&statement.outputs));
-        let values = ports.into_iter().find(|(p, _)| p.tensor == *tensor).map(|(_, v)| v.as_slice());
+        let name = || format!("public tensor '{}'", graph.tensor(*tensor).name);
+        let values = statement.input(graph, *tensor).or_else(|| output(*tensor));
         let shape = &graph.tensor(*tensor).shape;
-        let holds = values.is_some_and(|v| evaluate(shape, v, &claim.point) == claim.value);
+        let holds = values.is_some_and(|v| evaluate(shape, &v, &claim.point) == claim.value);
         require(holds, name, "the claim on a public tensor")?;
     }
     Ok(open)
@@ -282,8 +289,8 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
     if soundness.total_bits < f64::from(demanded) {
         return Err(VerifyError::Soundness { found: soundness.total_bits, demanded });
     }
-    let Statement { inputs, outputs } = proof.statement;
-    Ok(Verified { inputs, outputs, generated, statement, soundness })
+    let Statement { inputs, outputs, sampling } = proof.statement;
+    Ok(Verified { inputs, outputs, generated, sampling, statement, soundness })
 }
 
 fn verify_boundary(

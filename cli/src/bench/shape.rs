@@ -125,7 +125,8 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
     let [length, answer] = lengths(args);
     let sample = tokens(length, vocabulary).into_iter().map(|t| t as f32).collect();
     let options = ImportOptions { samples: vec![vec![sample]], ..ImportOptions::default() };
-    let model = language::import(&config, &Random(shape), length, Output::Answers(answer), &options)?;
+    let output = if args.setup.sampling { Output::Samples(answer) } else { Output::Answers(answer) };
+    let model = language::import(&config, &Random(shape), length, output, &options)?;
     let setup = prover_worker::set_up(&store, model, args.setup.subgraphs, args.security_bits)?;
     let own = Usage {
         seconds: begun.elapsed().as_secs_f64(),
@@ -138,7 +139,10 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
 
     let mut executor = Executor::new(&store_url, Device::Cpu);
     let mut run = |stage| run_alone(&mut executor, stage);
-    let input = json!({ "input_data": [tokens(length + 1 - answer, vocabulary)] });
+    let mut input = json!({ "input_data": [tokens(length + 1 - answer, vocabulary)] });
+    if args.setup.sampling {
+        input["seed"] = 1.into();
+    }
     let input = store.put(serde_json::to_vec(&input)?)?;
     let execution =
         run(StageArgs::Execute(ExecuteArgs { setup: setup.digest, input: format!("artifact:{}", input.digest) }))?;

@@ -49,6 +49,62 @@ fn an_answer_is_told_token_by_token_and_its_proof_says_what_it_is() {
 }
 
 #[test]
+fn a_drawn_answer_is_told_and_verified_with_its_seed() {
+    let place = tempfile::tempdir().unwrap();
+    let manifest = fs::read_to_string(example("adder.yaml")).unwrap();
+    let with = |name: &str, change: &dyn Fn(&str) -> String| {
+        let folder = example("adder").display().to_string();
+        let placed = manifest.replace("source: adder", &format!("source: {folder}"));
+        fs::write(place.path().join(name), change(&placed.replace("- adder/", &format!("- {folder}/")))).unwrap();
+        let mut command = proofmill(["run", "--json", "--store", "store", "--output", "out", name]);
+        command.current_dir(place.path()).output().unwrap()
+    };
+    let sampled = |text: &str| text.replace("answer: 4", "answer: 4\n      sampling: true");
+    let drawn = |text: &str| sampled(text).replace("  input:\n", "  input:\n    seed: 3\n    temperature: \"10\"\n");
+    let told = events(&with("drawn.yaml", &drawn));
+    let output = &event(&told, "result")["outputs"][0];
+    assert_eq!(output["drawn"], serde_json::json!({ "seed": 3, "temperature": "10" }));
+    let said = output["text"].as_str().unwrap();
+    let tokens: String = told.iter().filter(|e| e["event"] == "token").map(|e| e["text"].as_str().unwrap()).collect();
+    assert_eq!(tokens, said);
+    let verify = |json: bool| {
+        let mut command =
+            proofmill(["verify", "out/proof.bin", "--model", "out/model.key", "--tokenizer", "out/model.tokenizer"]);
+        let output = command.args(json.then_some("--json")).current_dir(place.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let told = verify(false);
+    assert!(told.contains("tokens, each drawn with seed 3 at temperature 10)\n"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&verify(true)).unwrap();
+    assert_eq!(json["generation"]["sampling"], serde_json::json!({ "seed": 3, "temperature": "10" }));
+    assert_eq!(json["generation"]["answer"]["text"], said);
+
+    for (name, change, expected) in [
+        (
+            "unseeded.yaml",
+            &sampled as &dyn Fn(&str) -> String,
+            "spec: the model samples: set input.seed, or input.temperature to '0'",
+        ),
+        (
+            "greedy.yaml",
+            &|text: &str| drawn(text).replace("sampling: true", "sampling: false"),
+            "spec: input.seed is for a model that samples",
+        ),
+        (
+            "hot.yaml",
+            &|text: &str| drawn(text).replace("\"10\"", "\"10.5\""),
+            "spec.input.temperature: must be at most 10",
+        ),
+        ("float.yaml", &|text: &str| drawn(text).replace("\"10\"", "0.5"), "spec.input.temperature: "),
+    ] {
+        let output = with(name, change);
+        let message = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains(expected), "{message}\nwanted {expected}");
+    }
+}
+
+#[test]
 fn a_model_is_measured_on_a_text() {
     let place = tempfile::tempdir().unwrap();
     let model = example("adder");

@@ -106,6 +106,9 @@ pub struct SetupArgs {
     /// Most tokens of its answer
     #[arg(long, value_name = "N", default_value_t = Tokens::default().answer)]
     pub answer: u32,
+    /// Whether its answers can be drawn, each by a seed
+    #[arg(long)]
+    pub sampling: bool,
     /// Auto, or the number of subgraphs
     #[arg(long, default_value_t = Subgraphs::Auto)]
     pub subgraphs: Subgraphs,
@@ -180,8 +183,8 @@ impl SetupArgs {
     /// Setup of a model.
     pub fn new(model: &Model, subgraphs: Subgraphs, security_bits: SecurityBits) -> Self {
         let Model { source, format, calibration, tokens } = model.clone();
-        let Tokens { sequence, answer } = tokens.unwrap_or_default();
-        Self { source, format, calibration, sequence, answer, subgraphs, security_bits: security_bits.0 }
+        let Tokens { sequence, answer, sampling } = tokens.unwrap_or_default();
+        Self { source, format, calibration, sequence, answer, sampling, subgraphs, security_bits: security_bits.0 }
     }
 }
 
@@ -212,6 +215,9 @@ impl WorkerArgs {
             line.push("--until-stdin-closes".into());
         }
         line.push(self.stage.task().stage().to_string().into());
+        if matches!(&self.stage, StageArgs::Setup(args) if args.sampling) {
+            line.push("--sampling".into());
+        }
         let mut option = |name: &str, value: String| line.push(format!("--{name}={value}").into());
         match &self.stage {
             StageArgs::Setup(args) => {

@@ -72,7 +72,8 @@ impl Job {
                 Product::Model { subgraphs, identity }
             }
             Task::Execute {} => {
-                let output = Output { name: "y".into(), shape: vec![1], class: Some(0), values: vec![1.0], text: None };
+                let output =
+                    Output { name: "y".into(), shape: vec![1], class: Some(0), values: vec![1.0], ..Output::default() };
                 Product::Result(crds::Result { outputs: vec![output] })
             }
             Task::Prove { subgraph } => Product::Subgraph { index: subgraph },

@@ -52,7 +52,7 @@ impl Op {
                 terms.iter_mut().flat_map(|t| &mut t.operands).for_each(|operand| operand.0 = new(operand.0));
             }
             Self::View { input, .. } | Self::Map { input, .. } | Self::ArgMax { input, .. } => *input = new(*input),
-            Self::Positive(x) | Self::Floor(x) | Self::Reciprocal(x) | Self::Rsqrt(x) => *x = new(*x),
+            Self::Positive(x) | Self::Floor(x) | Self::Noisy(x) | Self::Reciprocal(x) | Self::Rsqrt(x) => *x = new(*x),
             Self::Max { input, present } => {
                 *input = new(*input);
                 *present = present.map(new);

@@ -120,6 +120,8 @@ pub enum Op {
         /// Of equal maxima, the last instead of the first.
         last: bool,
     },
+    /// The element, with noise that no sample has: in integers it is an input of its own, after those of the samples.
+    Noisy(Value),
     /// `1 / x`, computed by exact division rather than a table.
     Reciprocal(Value),
     /// `1 / sqrt(x)`, likewise.
@@ -135,7 +137,7 @@ impl Op {
             Self::Input(_) | Self::Constant(_) => Vec::new(),
             Self::Einsum { terms, .. } => terms.iter().flat_map(|t| t.operands.iter().map(|o| o.0)).collect(),
             Self::View { input, .. } | Self::Map { input, .. } | Self::ArgMax { input, .. } => vec![*input],
-            Self::Positive(x) | Self::Floor(x) | Self::Reciprocal(x) | Self::Rsqrt(x) => vec![*x],
+            Self::Positive(x) | Self::Floor(x) | Self::Noisy(x) | Self::Reciprocal(x) | Self::Rsqrt(x) => vec![*x],
             Self::Max { input, present } => std::iter::once(*input).chain(*present).collect(),
             Self::Mask { input: a, seen: b, .. } | Self::Quotient(a, b) => vec![*a, *b],
         }
@@ -231,6 +233,11 @@ impl Graph {
     pub fn arg_max(&mut self, input: Value, last: bool) -> Value {
         let shape = self.shape(input);
         self.push(shape[..shape.len() - 1].to_vec(), Kind::Int, Op::ArgMax { input, last })
+    }
+
+    /// The value with noise; see [`Op::Noisy`].
+    pub fn noisy(&mut self, x: Value) -> Value {
+        self.push(self.shape(x).to_vec(), Kind::Real, Op::Noisy(x))
     }
 
     /// `1 / x`.

@@ -1,14 +1,16 @@
-//! Greedy generation, token by token, by the integer model that is proved.
+//! Generation, token by token, by the integer model that is proved.
 //!
 //! The proved graph finds the answer's positions by an input; here they are known from the start, so the rows that it would choose
-//! are a slice, and the graph runs position by position with cached keys and values. The integers are the same.
+//! are a slice, and the graph runs position by position with cached keys and values. A graph that samples ends at the sum of logits and
+//! noise here: of which the largest is found without it. The integers are the same.
 
 use crate::{Cache, CacheError};
 use kernels::Ints;
 use std::collections::BTreeMap;
 use thiserror::Error;
 use verifier::generation::Lengths;
-use verifier::graph::{AxisGroup, Einsum, Graph, IndexMap, Op, TensorId, View};
+use verifier::graph::{AxisGroup, Einsum, Graph, IndexMap, Interface, Op, Port, Source, TensorId, View};
+use verifier::sampling::Sampling;
 
 /// A generation that cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -29,6 +31,9 @@ pub enum GenerateError {
     /// A model that does not choose tokens, or not in the way that a language model's graph does.
     #[error("the model does not generate: {0}")]
     NotGenerating(&'static str),
+    /// Choices are to be drawn that the model cannot draw.
+    #[error("the model does not sample: it was set up to choose the most likely tokens")]
+    NotSampling,
     /// The run.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -38,7 +43,16 @@ pub enum GenerateError {
 #[derive(Clone, Debug)]
 pub struct Prompt {
     graph: Graph,
+    noisy: Option<Noisy>,
     tokens: Vec<i64>,
+}
+
+/// The sum of logits and noise: factors of both, and the noise's form.
+#[derive(Clone, Copy, Debug)]
+struct Noisy {
+    logits: i64,
+    noise: i64,
+    port: Port,
 }
 
 impl Prompt {
@@ -54,34 +68,65 @@ impl Prompt {
         if tokens.len() > lengths.prompt() {
             return Err(GenerateError::Prompt { found: tokens.len(), most: lengths.prompt(), lengths });
         }
+        let (graph, noisy) = match graph.noise() {
+            Some(port) => without_noise(graph, port).map(|(graph, noisy)| (graph, Some(noisy))),
+            None => Ok((graph.clone(), None)),
+        }
+        .map_err(GenerateError::NotGenerating)?;
         let graph = placed(graph, tokens.len() - 1).map_err(GenerateError::NotGenerating)?;
-        Ok(Self { graph, tokens: tokens.iter().map(|&t| t.into()).collect() })
+        Ok(Self { graph, noisy, tokens: tokens.iter().map(|&t| t.into()).collect() })
     }
 
-    /// Reads the prompt; the answer is what the iterator then gives, as many tokens as the model was set up for.
+    /// Reads the prompt; the answer is what the iterator then gives, as many tokens as the model was set up for. Without a sampling
+    /// they are the most likely ones.
     ///
     /// # Errors
     /// See [`GenerateError`].
-    pub fn answer<'a>(&'a self, weights: &'a BTreeMap<TensorId, Ints>) -> Result<Generation<'a>, GenerateError> {
-        let left = self.graph.tensor(self.graph.outputs[0].tensor).len();
-        Ok(Generation { cache: Cache::new(&self.graph, weights)?, unread: self.tokens.clone(), left })
+    pub fn answer<'a>(
+        &'a self,
+        weights: &'a BTreeMap<TensorId, Ints>,
+        sampling: Option<Sampling>,
+    ) -> Result<Generation<'a>, GenerateError> {
+        if sampling.is_some() && self.noisy.is_none() {
+            return Err(GenerateError::NotSampling);
+        }
+        let left = self.graph.tensor(self.graph.outputs[0].tensor).shape.first().copied().unwrap_or(0);
+        let cache = Cache::new(&self.graph, weights)?;
+        Ok(Generation { cache, noisy: self.noisy, sampling, unread: self.tokens.clone(), left })
     }
 }
 
 /// An answer that grows: an iterator over its tokens.
 pub struct Generation<'a> {
     cache: Cache<'a>,
+    noisy: Option<Noisy>,
+    sampling: Option<Sampling>,
     unread: Vec<i64>,
     left: usize,
 }
 
 impl Generation<'_> {
     fn choose(&mut self) -> Result<u32, GenerateError> {
-        let chosen = self.cache.extend(&self.unread)?;
-        let token = chosen.first().and_then(|tokens| tokens.last()).copied();
+        let computed = self.cache.extend(&self.unread)?.into_iter().next().unwrap_or_default();
+        let token = match self.noisy {
+            None => computed.last().copied(),
+            Some(noisy) => noisy.largest(&computed, self.cache.len() - 1, self.sampling),
+        };
         let token = token.ok_or(GenerateError::NotGenerating("it chose no token"))?;
         self.unread = vec![token];
         u32::try_from(token).map_err(|_| GenerateError::NotGenerating("it chose a token below 0"))
+    }
+}
+
+impl Noisy {
+    /// The token whose sum is the largest, the smallest such, after the model has read this position.
+    fn largest(self, logits: &[i64], position: usize, sampling: Option<Sampling>) -> Option<i64> {
+        let noise = match sampling {
+            Some(sampling) => sampling.noise(position, logits.len(), self.port.exponent),
+            None => vec![0; logits.len()],
+        };
+        let sums = logits.iter().zip(noise).map(|(&x, noise)| self.logits * x + self.noise * noise);
+        sums.enumerate().rev().max_by_key(|&(_, sum)| sum).map(|(token, _)| token as i64)
     }
 }
 
@@ -98,8 +143,33 @@ impl Iterator for Generation<'_> {
     }
 }
 
+/// The graph up to the logits that noise is added to, and how it is added.
+fn without_noise(graph: &Graph, noise: Port) -> Result<(Graph, Noisy), &'static str> {
+    const OTHERWISE: &str = "it adds noise in another way";
+    let sum = graph.nodes.iter().find(|node| node.op.inputs().contains(&noise.tensor));
+    let Some(Op::Einsum(sum)) = sum.map(|node| &node.op) else { return Err(OTHERWISE) };
+    let [logits, added] = &sum.terms[..] else { return Err(OTHERWISE) };
+    let ([x], [y]) = (&logits.operands[..], &added.operands[..]) else { return Err(OTHERWISE) };
+    if y.tensor != noise.tensor || x.labels != sum.out_labels || y.labels != sum.out_labels {
+        return Err(OTHERWISE);
+    }
+    let noisy = Noisy { logits: logits.coefficient, noise: added.coefficient, port: noise };
+    let mut follows = vec![false; graph.tensors.len()];
+    follows[noise.tensor.index()] = true;
+    let mut ended = graph.clone();
+    ended.interface = Interface::Tensors;
+    ended.inputs.pop();
+    ended.outputs = vec![Port { tensor: x.tensor, exponent: noise.exponent }];
+    ended.nodes.retain(|node| {
+        let after = node.op.inputs().iter().any(|t| follows[t.index()]);
+        node.op.output().filter(|_| after).into_iter().for_each(|t| follows[t.index()] = true);
+        !after
+    });
+    Ok((ended, noisy))
+}
+
 /// The graph without its second input, for answers that begin at this position.
-fn placed(graph: &Graph, first: usize) -> Result<Graph, &'static str> {
+fn placed(graph: Graph, first: usize) -> Result<Graph, &'static str> {
     let [sequence, position] = graph.inputs[..] else { return Err("it has other inputs") };
     let mut placed = Graph { inputs: vec![sequence], ..graph.clone() };
     let mut follows = vec![false; graph.tensors.len()];
@@ -107,7 +177,7 @@ fn placed(graph: &Graph, first: usize) -> Result<Graph, &'static str> {
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
         let inputs = node.op.inputs();
-        let computed = |t: &TensorId| graph.tensor(*t).source != verifier::graph::Source::Weight;
+        let computed = |t: &TensorId| graph.tensor(*t).source != Source::Weight;
         let positioned = inputs.iter().filter(|t| follows[t.index()]).count();
         let mut node = node.clone();
         if positioned > 0 && inputs.iter().all(|t| follows[t.index()] || !computed(t)) {

@@ -91,12 +91,16 @@ pub fn import(
     options: &ImportOptions,
 ) -> Result<Model, LanguageError> {
     let float = network::build(config, weights, length, output)?;
-    let Output::Answers(answers) = output else { return Ok(import::quantised(float, options)?.model) };
+    let (answers, samples) = match output {
+        Output::Answers(answers) => (answers, false),
+        Output::Samples(answers) => (answers, true),
+        Output::Logits(_) | Output::Embedding => return Ok(import::quantised(float, options)?.model),
+    };
     // The last positions, where answers have most to look back at.
     let placed = |sample: &Vec<Vec<f32>>| sample.iter().cloned().chain([vec![(length - answers) as f32]]).collect();
     let options = ImportOptions { samples: options.samples.iter().map(placed).collect(), ..options.clone() };
     let mut model = import::quantised(float, &options)?.model;
-    model.graph.interface = Interface::Generation(verifier::generation::Generation::default());
+    model.graph.interface = Interface::Generation(verifier::generation::Generation { tokenizer: None, samples });
     Ok(model)
 }
 

@@ -10,6 +10,7 @@ mod function;
 mod interval;
 mod mask;
 mod maximum;
+mod noise;
 mod prune;
 pub mod resolution;
 
@@ -112,6 +113,7 @@ impl Lowering<'_> {
             Op::Floor(x) => self.floor(*x)?,
             Op::Max { input, present } => self.max(*input, *present)?,
             Op::Mask { input, seen, .. } => self.mask(value, *input, *seen)?,
+            Op::Noisy(x) => self.noisy(*x)?,
             Op::ArgMax { input, last } => self.arg_max(*input, *last)?,
             Op::Reciprocal(x) => self.reciprocal(*x)?,
             Op::Rsqrt(x) => self.rsqrt(*x)?,

@@ -8,6 +8,7 @@ mod files;
 mod fixture;
 mod gguf;
 mod real;
+mod sampling;
 #[path = "../common/shared.rs"]
 mod shared;
 
@@ -18,6 +19,7 @@ use model::language::{Config, GenerateError, LanguageError, Output, Prompt, Refe
 use model::{Cache, Model, Subgraphs, Values, dequantise, execute, partition};
 use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::TensorId;
+use verifier::sampling::Sampling;
 
 const ALL: [&str; 5] = ["gpt2", "gpt2-digits", "llama", "gemma3", "bert"];
 const CAUSAL: [&str; 4] = ["gpt2", "gpt2-digits", "llama", "gemma3"];
@@ -90,9 +92,9 @@ fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
 }
 
 /// The whole answer to a prompt.
-fn answer(model: &Model, prompt: &[u32]) -> Vec<u32> {
+fn answer(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Vec<u32> {
     let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
-    let answer = placed.answer(&model.weights).expect("the model is causal");
+    let answer = placed.answer(&model.weights, sampling).expect("the model is causal");
     answer.map(|token| token.expect("the model runs")).collect()
 }
 
@@ -104,7 +106,7 @@ fn caches_give_what_one_pass_gives() {
             let model = f.import(length, Output::Answers(answers));
             for prompt in 1..=length + 1 - answers {
                 let prompt = f.tokens[..prompt].to_vec();
-                let generated = Generated { answer: answer(&model, &prompt), prompt };
+                let generated = Generated { answer: answer(&model, &prompt, None), prompt };
                 assert_eq!(generated.answer.len(), answers, "{name}");
                 let lengths = Lengths::of(&model.graph).expect("the model generates");
                 let inputs = generation::inputs(lengths, &generated).expect("the answer fits");
@@ -180,7 +182,8 @@ fn what_does_not_fit_is_refused_by_name() {
     let long = "the prompt has 6 tokens; this model takes at most 5: it reads 8 and answers with up to 4";
     assert_eq!((prompt(5), prompt(6).as_deref()), (None, Some(long)));
     let unknown = Prompt::new(&model.graph, &[1, 2, 3, 4, 31]).expect("the prompt fits");
-    let unknown = unknown.answer(&model.weights).expect("the model is causal").next().expect("there is an answer");
+    let unknown =
+        unknown.answer(&model.weights, None).expect("the model is causal").next().expect("there is an answer");
     let unknown = unknown.unwrap_err().to_string();
     assert_eq!(unknown, "tensor 'tokens' has the value 31; expected 0..=30");
     let mut evaluation = f.evaluation(7);

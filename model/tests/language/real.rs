@@ -81,7 +81,7 @@ fn a_tiny_model_sorts() {
     let options = ImportOptions { samples: (0..729).step_by(23).map(sample).collect(), ..ImportOptions::default() };
     let model = import(&config, weights.as_ref(), 11, Output::Answers(6), &options).unwrap_or_else(|e| panic!("{e}"));
     for n in (0..729).step_by(9) {
-        assert_eq!(answer(&model, &digits(n)), sorted(n), "{:?}", digits(n));
+        assert_eq!(answer(&model, &digits(n), None), sorted(n), "{:?}", digits(n));
     }
 }
 

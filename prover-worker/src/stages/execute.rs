@@ -1,7 +1,7 @@
 //! Execute: model and input in, output and committed boundary tensors out.
 
 use crds::{
-    Output,
+    Drawn, Output, Temperature,
     contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
@@ -17,7 +17,7 @@ use super::{Finished, Manifest, load::Prepared, once, put_encoded};
 use crate::{
     StageError,
     identity::identity,
-    input::{self, Input, Inputs, Prompt},
+    input::{self, Draw, Input, Inputs, Prompt},
     language::{self, Answer},
     source::fetch,
     store::Store,
@@ -38,7 +38,8 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
                 let answer = answer(store, &prepared, &weights, input, &refuse)?;
                 let lengths = generation::Lengths::of(graph).ok_or_else(|| refuse(&"the model does not generate"))?;
                 let inputs = generation::inputs(lengths, &answer.generated).map_err(|error| refuse(&error))?;
-                (inputs.map(Ints::from).to_vec(), Some(answer))
+                let noise = generation::noise(graph, answer.generated.prompt.len() - 1, answer.sampling);
+                (inputs.into_iter().chain(noise).map(Ints::from).collect(), Some(answer))
             }
         };
         let mut values = prepared.no_values();
@@ -55,12 +56,13 @@ type Refuse<'a> = dyn Fn(&dyn ToString) -> StageError + 'a;
 fn tensors(store: &Store, prepared: &Prepared, input: Input, refuse: &Refuse) -> Result<Vec<Ints>, StageError> {
     let graph = prepared.key.graph();
     let inputs: Inputs = match input {
-        Input::Values(inputs) => inputs,
-        Input::Prompt(prompt) => {
+        Input::Values(inputs, draw) if draw == Draw::default() => inputs,
+        Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
             let tokenizer = prepared.tokenizer(store)?;
             let tokens = language::tokens_of(graph, tokenizer.as_ref(), &prompt).map_err(|error| refuse(&error))?;
             vec![tokens.into_iter().map(|token| token as f32).collect()]
         }
+        _ => return Err(refuse(&"seed and temperature are for a language model's answer, and this model gives none")),
     };
     if inputs.len() != graph.inputs.len() {
         return Err(refuse(&format!("{} inputs are given; the model has {}", inputs.len(), graph.inputs.len())));
@@ -79,12 +81,13 @@ fn answer(
 ) -> Result<Answer, StageError> {
     let graph = prepared.key.graph();
     let tokenizer = prepared.tokenizer(store)?;
-    let (tokens, prompt) = match input {
-        Input::Prompt(prompt) => (language::tokens_of(graph, tokenizer.as_ref(), &prompt), prompt),
-        Input::Values(inputs) => (given_tokens(graph, &inputs), Prompt::default()),
+    let (tokens, draw, prompt) = match input {
+        Input::Prompt(prompt) => (language::tokens_of(graph, tokenizer.as_ref(), &prompt), prompt.draw(), prompt),
+        Input::Values(inputs, draw) => (given_tokens(graph, &inputs), draw, Prompt::default()),
     };
     let tokens = tokens.map_err(|error| refuse(&error))?;
-    language::generate(graph, weights, tokenizer.as_ref(), tokens, &prompt).map_err(|error| refuse(&error))
+    let sampling = language::sampling(graph, draw).map_err(|error| refuse(&error))?;
+    language::generate(graph, weights, tokenizer.as_ref(), tokens, &prompt, sampling).map_err(|error| refuse(&error))
 }
 
 fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
@@ -114,7 +117,8 @@ fn publish<D: Device>(
     };
     let integers =
         |ports: &[Port]| ports.iter().map(|port| Ok(held(port)?.to_vec())).collect::<Result<_, StageError>>();
-    let statement = Statement { inputs: integers(&graph.inputs)?, outputs: integers(&graph.outputs)? };
+    let sampling = answer.and_then(|answer| answer.sampling);
+    let statement = Statement { inputs: integers(graph.given())?, outputs: integers(&graph.outputs)?, sampling };
     // Cached decoding and the one pass that is proved are the same integers.
     let generated = verifier::generated(&prepared.key, &statement).map_err(StageError::deterministic)?;
     if generated.as_ref() != answer.map(|answer| &answer.generated) {
@@ -131,7 +135,7 @@ fn publish<D: Device>(
     Ok(ExecutionManifest {
         setup: args.setup,
         subgraphs: prepared.manifest.weights.len() as u32,
-        statement: put_encoded(store, &(statement.inputs, statement.outputs))?,
+        statement: put_encoded(store, &(statement.inputs, statement.outputs, sampling))?,
         boundary: put_encoded(store, &boundary)?,
         outputs: graph.outputs.iter().take(limits::OUTPUTS).map(output).collect::<Result<_, StageError>>()?,
     })
@@ -148,7 +152,7 @@ fn describe(name: &str, shape: &[usize], port: &Port, integers: &Ints) -> Output
         shape: shape.iter().map(|&length| length as u64).collect(),
         class: largest.filter(|_| is_row),
         values: model::dequantise(port.exponent, integers).into_iter().take(limits::OUTPUT_VALUES).collect(),
-        text: None,
+        ..Output::default()
     }
 }
 
@@ -161,6 +165,8 @@ fn said(name: &str, answer: &Answer) -> Output {
         class: None,
         values: tokens.iter().take(limits::OUTPUT_VALUES).map(|&token| token.into()).collect(),
         text: answer.text.as_ref().map(|text| text.chars().take(limits::OUTPUT_TEXT).collect()),
+        // A seed came as such a number.
+        drawn: answer.sampling.map(|s| Drawn { seed: s.seed as i64, temperature: Temperature(s.temperature) }),
     }
 }
 

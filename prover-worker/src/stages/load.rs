@@ -76,8 +76,8 @@ impl Executed {
         tracing::info!("reads what execute made: {execution}");
         let manifest: ExecutionManifest = json(&bytes(store, EXECUTE, execution)?)?;
         let prepared = Prepared::load(store, manifest.setup)?;
-        let (inputs, outputs) = encoded(store, EXECUTE, manifest.statement)?;
-        let statement = Statement { inputs, outputs };
+        let (inputs, outputs, sampling) = encoded(store, EXECUTE, manifest.statement)?;
+        let statement = Statement { inputs, outputs, sampling };
         statement.check(prepared.key.graph()).map_err(StageError::wrong_version)?;
         let boundary = encoded(store, EXECUTE, manifest.boundary)?;
         Ok(Self { manifest, prepared, statement, boundary })

@@ -1,7 +1,10 @@
 //! Prove: one subgraph's weights and boundary tensors in, its proof out.
 
+use std::collections::BTreeSet;
+
 use crds::contract::ProveArgs;
 use kernels::{Device, Ints};
+use verifier::graph::TensorId;
 
 use super::{Finished, SubgraphProof, load::Executed, once};
 use crate::{StageError, identity::of_subgraph, store::Store};
@@ -16,14 +19,16 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
             values[tensor.index()] = Some(weights);
         }
         let (graph, plan) = (prepared.key.graph(), prepared.key.plan());
-        for (port, integers) in graph.inputs.iter().zip(&statement.inputs) {
-            values[port.tensor.index()] = Some(Ints::from(integers.clone()));
+        let nodes = || plan.subgraphs[subgraph as usize].nodes.iter().copied();
+        // Noise takes time to derive, and most subgraphs read none.
+        let read: BTreeSet<TensorId> = nodes().flat_map(|node| graph.nodes[node as usize].op.inputs()).collect();
+        for tensor in graph.inputs.iter().map(|port| port.tensor).filter(|tensor| read.contains(tensor)) {
+            values[tensor.index()] = statement.input(graph, tensor).map(|integers| Ints::from(integers.into_owned()));
         }
         for (tensor, integers) in plan.boundary.iter().zip(&boundary.tensors) {
             values[tensor.index()] = Some(integers.clone());
         }
-        let nodes = plan.subgraphs[subgraph as usize].nodes.iter().copied();
-        model::execute(graph, nodes, &mut values).map_err(StageError::deterministic)?;
+        model::execute(graph, nodes(), &mut values).map_err(StageError::deterministic)?;
         tracing::info!("proves subgraph {subgraph} of {}", plan.subgraphs.len());
         let digest = statement.digest(&prepared.key);
         prover::prove(device, &prepared.key, digest, boundary.root, subgraph, &values)

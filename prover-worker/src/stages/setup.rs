@@ -37,7 +37,7 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &SetupArgs) -> Res
         [(_, digest)] if args.format != Format::HuggingFace => digest.to_vec(),
         named => serde_json::to_vec(named).map_err(StageError::deterministic)?,
     };
-    let lengths = (args.format != Format::Onnx).then_some((args.sequence, args.answer));
+    let lengths = (args.format != Format::Onnx).then_some((args.sequence, args.answer, args.sampling));
     let identity = identity(
         Stage::Setup,
         &[

@@ -12,6 +12,7 @@ use kernels::{Cpu, Ints};
 use prover::{Boundary, Values, Weights};
 use verifier::graph::*;
 use verifier::key::{ModelKey, Partition, Security};
+use verifier::sampling::Sampling;
 use verifier::statement::Statement;
 
 /// Builds a graph node by node and runs it at once.
@@ -20,6 +21,7 @@ pub struct Net {
     pub graph: Graph,
     pub weights: Weights,
     pub values: Values,
+    pub sampling: Option<Sampling>,
 }
 
 /// `delta` is added to an element of a tensor.
@@ -175,7 +177,7 @@ impl Net {
     pub fn statement_of(&self, values: &Values) -> Statement {
         let ports =
             |ports: &[Port]| ports.iter().map(|p| values[p.tensor.index()].as_ref().unwrap().to_vec()).collect();
-        Statement { inputs: ports(&self.graph.inputs), outputs: ports(&self.graph.outputs) }
+        Statement { inputs: ports(self.graph.given()), outputs: ports(&self.graph.outputs), sampling: self.sampling }
     }
 
     pub fn key(&self, cuts: &[usize]) -> ModelKey {

@@ -13,6 +13,9 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
         (Ok(fast), Ok(slow)) => {
             assert_eq!((&fast.inputs, &fast.outputs), (&slow.inputs, &slow.outputs));
             assert_eq!(fast.statement, slow.statement);
+            let [fast_drawn, slow_drawn] =
+                [fast.sampling.map(|s| (s.seed, s.temperature)), slow.sampling.map(|s| (s.seed, s.temperature))];
+            assert_eq!(fast_drawn, slow_drawn);
             let answer = fast.generated.iter().flat_map(|g| &g.answer).map(|&t| i64::from(t));
             assert_eq!(answer.collect::<Vec<_>>(), slow.answer);
             let (fast, slow) = (fast.soundness.total_bits, slow.bits);

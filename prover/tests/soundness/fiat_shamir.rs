@@ -81,14 +81,27 @@ fn every_part_of_the_statement_changes_every_challenge() {
         verifier::statement::Statement {
             inputs: vec![],
             outputs: vec![[&statement.inputs[0][..], &statement.outputs[0]].concat()],
+            sampling: None,
         },
         verifier::statement::Statement {
             inputs: vec![statement.inputs[0].clone(), vec![]],
             outputs: statement.outputs.clone(),
+            sampling: None,
         },
-        verifier::statement::Statement { inputs: statement.outputs.clone(), outputs: statement.inputs.clone() },
+        verifier::statement::Statement {
+            inputs: statement.outputs.clone(),
+            outputs: statement.inputs.clone(),
+            sampling: None,
+        },
     ] {
         fresh("the ports", first_challenge(&key, regrouped.digest(&key), None, 0));
+    }
+    for (seed, temperature) in [(0, 1), (1, 1), (1 << 63, 1), (0, 2), (0, 1 << 31)] {
+        let drawn = verifier::statement::Statement {
+            sampling: Some(verifier::sampling::Sampling { seed, temperature }),
+            ..statement.clone()
+        };
+        fresh("the sampling", first_challenge(&key, drawn.digest(&key), None, 0));
     }
     // Other models: the weights of the last layer are another subgraph's, and bound all the same.
     let mut last = layers();
@@ -317,6 +330,7 @@ fn public_values_must_fit_the_model() {
         |p| p.statement.inputs[0][0] = i64::MIN,
         |p| p.statement.outputs[0][0] = i64::MAX,
         |p| std::mem::swap(&mut p.statement.inputs, &mut p.statement.outputs),
+        |p| p.statement.sampling = Some(verifier::sampling::Sampling { seed: 1, temperature: 1000 }),
     ] {
         assert!(matches!(statement(change), Err(VerifyError::Statement(_))));
     }

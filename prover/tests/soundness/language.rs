@@ -12,6 +12,7 @@ use prover::{ProveError, Values};
 use verifier::generation::{self, Generated, Lengths};
 use verifier::graph::{Op, Source, TensorId};
 use verifier::proof::Proof;
+use verifier::sampling::{MAX_TEMPERATURE, Sampling};
 
 const LENGTH: usize = 6;
 const PROMPT: [u32; 4] = [5, 15, 8, 15];
@@ -20,10 +21,22 @@ fn model() -> Model {
     Fixture::load("gpt2").import(LENGTH, Output::Answers(3))
 }
 
+fn sampling_model() -> Model {
+    Fixture::load("gpt2").import(LENGTH, Output::Samples(3))
+}
+
+const SAMPLING: Sampling = Sampling { seed: 9, temperature: 800 };
+
 /// All values of the run that reads this answer.
 fn run(model: &Model, generated: &Generated) -> Values {
+    drawn_run(model, generated, None)
+}
+
+fn drawn_run(model: &Model, generated: &Generated, sampling: Option<Sampling>) -> Values {
     let lengths = Lengths::of(&model.graph).unwrap();
     let inputs = generation::inputs(lengths, generated).unwrap();
+    let noise = generation::noise(&model.graph, generated.prompt.len() - 1, sampling);
+    let inputs = inputs.into_iter().chain(noise);
     let mut values: Values = vec![None; model.graph.tensors.len()];
     model.weights.iter().for_each(|(id, weight)| values[id.index()] = Some(weight.clone()));
     model
@@ -37,13 +50,29 @@ fn run(model: &Model, generated: &Generated) -> Values {
 }
 
 fn answer(model: &Model) -> Generated {
+    drawn(model, None)
+}
+
+fn drawn(model: &Model, sampling: Option<Sampling>) -> Generated {
     let placed = Prompt::new(&model.graph, &PROMPT).unwrap();
-    let answer = placed.answer(&model.weights).unwrap().map(Result::unwrap).collect();
+    let answer = placed.answer(&model.weights, sampling).unwrap().map(Result::unwrap).collect();
     Generated { prompt: PROMPT.to_vec(), answer }
 }
 
 fn net(model: &Model, values: Values) -> Net {
-    Net { graph: model.graph.clone(), weights: model.weights.clone(), values }
+    Net { graph: model.graph.clone(), weights: model.weights.clone(), values, sampling: None }
+}
+
+/// A sampling under which the first token is not the most likely one.
+fn unlikely(model: &Model) -> Sampling {
+    let likely = answer(model).answer[0];
+    let mut all = (0..).map(|seed| Sampling { seed, ..SAMPLING });
+    all.find(|&sampling| drawn(model, Some(sampling)).answer[0] != likely).unwrap()
+}
+
+/// A run under a sampling, and a statement that says so.
+fn drawn_net(model: &Model, generated: &Generated, sampling: Option<Sampling>) -> Net {
+    Net { sampling, ..net(model, drawn_run(model, generated, sampling)) }
 }
 
 /// The tensors that nodes of this layer compute, with an operation and a shape.
@@ -248,4 +277,99 @@ fn wrong_positions() {
     };
     let positions = (0..).map(TensorId).take(net.graph.tensors.len()).find(is_weight).expect("there are positions");
     refused(&net, positions, |values| values.rotate_left(24));
+}
+
+#[test]
+fn a_drawn_answer_is_accepted_for_what_it_is() {
+    let model = sampling_model();
+    for sampling in [Some(SAMPLING), Some(Sampling { temperature: 2000, ..SAMPLING }), None] {
+        let generated = drawn(&model, sampling);
+        let net = drawn_net(&model, &generated, sampling);
+        let verified = Attempt::of(&net, &[net.graph.nodes.len() / 2]).verify().expect("the proof is rejected");
+        assert_eq!((verified.generated, verified.sampling), (Some(generated), sampling));
+    }
+    let likeliest = answer(&model);
+    assert_eq!(likeliest, answer(&self::model()));
+    assert_ne!(likeliest, drawn(&model, Some(unlikely(&model))));
+}
+
+/// An honest run with the noise of another seed, of another temperature, of the positions next to these, or with none at all.
+#[test]
+fn another_noise_than_the_statement_says() {
+    let model = sampling_model();
+    let generated = drawn(&model, Some(SAMPLING));
+    let noise = model.graph.noise().unwrap().tensor;
+    let others = [
+        Some(Sampling { seed: 10, ..SAMPLING }),
+        Some(Sampling { seed: 9 | 1 << 63, ..SAMPLING }),
+        Some(Sampling { temperature: 799, ..SAMPLING }),
+        Some(Sampling { temperature: 801, ..SAMPLING }),
+        None,
+    ];
+    let honest = drawn_net(&model, &generated, Some(SAMPLING));
+    for other in others {
+        let told = drawn_net(&model, &drawn(&model, other), other);
+        let attempt = Attempt::of(&Net { sampling: Some(SAMPLING), ..told }, &[]);
+        attempt.rejected("boundary: public tensor 'noise': the claim on a public tensor does not hold");
+    }
+    let last = generated.prompt.len() - 1;
+    for (position, row) in [(last - 1, 0), (last + 1, 0)] {
+        let width = model.graph.tensor(noise).shape[1];
+        let moved = generation::noise(&model.graph, position, Some(SAMPLING)).unwrap();
+        refused(&honest, noise, |values| values[row * width..][..width].copy_from_slice(&moved[..width]));
+    }
+    // One token's, by the least that there is.
+    refused(&honest, noise, |values| values[40] += 1);
+}
+
+#[test]
+fn another_choice_than_was_drawn() {
+    let model = sampling_model();
+    let sampling = Some(unlikely(&model));
+    let mut generated = drawn(&model, sampling);
+    let honest = generated.answer[0];
+    // The likeliest token is a choice that only another noise would make.
+    generated.answer = vec![answer(&model).answer[0]];
+    assert_ne!(generated.answer[0], honest);
+    let told = drawn_net(&model, &generated, sampling);
+    let output = model.graph.outputs[0].tensor;
+    assert_eq!(told.get(output)[0], i64::from(honest));
+    refused(&told, output, |tokens| tokens[0] = i64::from(generated.answer[0]));
+    let noisy = computed(&told, "logits", is_einsum, &[3, 31])[0];
+    refused(&told, noisy, |sums| sums[generated.answer[0] as usize] = *sums[..31].iter().max().unwrap() + 1);
+    refused(&told, model.graph.noise().unwrap().tensor, |noise| {
+        noise[generated.answer[0] as usize] = noise[honest as usize] * 4
+    });
+}
+
+/// Every field of the sampling in a proof, altered.
+#[test]
+fn another_sampling_than_was_proved() {
+    let model = sampling_model();
+    for sampling in [Some(SAMPLING), None] {
+        let net = drawn_net(&model, &drawn(&model, sampling), sampling);
+        let attempt = Attempt::of(&net, &[]);
+        let honest = Proof::from_bytes(&attempt.proof()).expect("it is a proof");
+        let seeds = (0..64).map(|bit| Sampling { seed: SAMPLING.seed ^ 1 << bit, ..SAMPLING });
+        let temperatures = (0..32).map(|bit| Sampling { temperature: SAMPLING.temperature ^ 1 << bit, ..SAMPLING });
+        let bounds =
+            [0, 1, MAX_TEMPERATURE, MAX_TEMPERATURE + 1].map(|temperature| Sampling { temperature, ..SAMPLING });
+        let others = seeds.chain(temperatures).chain(bounds).chain([SAMPLING]).map(Some).chain([None]);
+        for other in others.filter(|&other| other != sampling) {
+            let mut altered = honest.clone();
+            altered.statement.sampling = other;
+            let error = verify(&attempt.key, &altered.to_bytes()).expect_err("another sampling is accepted");
+            let beyond = other.is_some_and(|other| !other.is_valid());
+            assert_eq!(error.to_string().contains("thousandths"), beyond, "{error}");
+        }
+        // The flag is a 0 or a 1, and what follows a 1 is all there.
+        let bytes = honest.to_bytes();
+        let flag = 8 + 32 + (8 + 2 * 8 + 8 * (LENGTH + 1)) + (8 + 8 + 8 * 3);
+        assert_eq!(bytes[flag], u8::from(sampling.is_some()));
+        for value in (0..=255).filter(|&value| value != bytes[flag]) {
+            let mut altered = bytes.clone();
+            altered[flag] = value;
+            verify(&attempt.key, &altered).expect_err("another flag is accepted");
+        }
+    }
 }

@@ -2,10 +2,11 @@
 
 use crate::error::Error;
 use crate::graph::{Graph, Port};
+use crate::sampling::{MAX_TEMPERATURE, Sampling};
 use crate::transcript::Digest;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x02";
-const PROTOCOL_VERSION: u32 = 5;
+const MAGIC: &[u8; 8] = b"pm-prf\0\x03";
+const PROTOCOL_VERSION: u32 = 6;
 
 /// A proof's parts.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct File<'a> {
     pub inputs: Vec<Vec<i64>>,
     /// Public outputs by port.
     pub outputs: Vec<Vec<i64>>,
+    /// How a model that samples draws its choices.
+    pub sampling: Option<Sampling>,
     /// Commitment to the boundary tensors.
     pub boundary: Option<Digest>,
     /// One proof for each subgraph.
@@ -35,6 +38,14 @@ impl<'a> Cursor<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         self.take(N)?.try_into().map_err(|_| Error::File("it is too short"))
+    }
+
+    fn flag(&mut self) -> Result<bool, Error> {
+        match self.array()? {
+            [0u8] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(Error::File("a flag is neither 0 nor 1")),
+        }
     }
 
     fn length(&mut self) -> Result<usize, Error> {
@@ -61,23 +72,32 @@ impl<'a> File<'a> {
         let body = bytes.strip_prefix(MAGIC).ok_or(Error::File("it does not begin like one"))?;
         let mut cursor = Cursor(body);
         let (model, inputs, outputs) = (cursor.array()?, cursor.ports()?, cursor.ports()?);
-        let boundary = match cursor.array()? {
-            [0u8] => None,
-            [1] => Some(cursor.array()?),
-            _ => return Err(Error::File("a flag is neither 0 nor 1")),
+        let sampling = if cursor.flag()? {
+            let seed = u64::from_le_bytes(cursor.array()?);
+            Some(Sampling { seed, temperature: u32::from_le_bytes(cursor.array()?) })
+        } else {
+            None
         };
+        let boundary = if cursor.flag()? { Some(cursor.array()?) } else { None };
         let subgraphs = (0..cursor.length()?).map(|_| cursor.bytes()).collect::<Result<_, _>>()?;
         let opening = cursor.bytes()?;
         if !cursor.0.is_empty() {
             return Err(Error::File("bytes follow its end"));
         }
-        Ok(Self { model, inputs, outputs, boundary, subgraphs, opening })
+        Ok(Self { model, inputs, outputs, sampling, boundary, subgraphs, opening })
     }
 
     /// Checks that the public values fit the model.
     pub fn check(&self, graph: &Graph) -> Result<(), Error> {
-        check_ports(graph, &graph.inputs, &self.inputs)?;
-        check_ports(graph, &graph.outputs, &self.outputs)
+        let (noise, given) = graph.noise_and_given();
+        check_ports(graph, given, &self.inputs)?;
+        check_ports(graph, &graph.outputs, &self.outputs)?;
+        let fits = self.sampling.is_none_or(|s| noise.is_some() && (1..=MAX_TEMPERATURE).contains(&s.temperature));
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::Statement("the model does not sample, or not at this temperature".into()))
+        }
     }
 
     /// The statement's digest.
@@ -90,6 +110,14 @@ impl<'a> File<'a> {
             for values in ports {
                 bytes.extend_from_slice(&(values.len() as u64).to_le_bytes());
                 bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+            }
+        }
+        match self.sampling {
+            None => bytes.push(0),
+            Some(Sampling { seed, temperature }) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&seed.to_le_bytes());
+                bytes.extend_from_slice(&temperature.to_le_bytes());
             }
         }
         *blake3::hash(&bytes).as_bytes()

@@ -220,6 +220,8 @@ pub enum Interface {
 pub struct Generation {
     /// BLAKE3 of the tokenizer's file.
     pub tokenizer: Option<Digest>,
+    /// Whether the last input is noise.
+    pub samples: bool,
 }
 
 /// A public tensor; its integers stand for `integer * 2^-exponent`.
@@ -232,6 +234,14 @@ pub struct Port {
 }
 
 impl Graph {
+    /// The input that holds noise, and those before it.
+    pub fn noise_and_given(&self) -> (Option<&Port>, &[Port]) {
+        match (self.interface, self.inputs.split_last()) {
+            (Interface::Generation(Generation { samples: true, .. }), Some((noise, given))) => (Some(noise), given),
+            _ => (None, &self.inputs),
+        }
+    }
+
     /// A tensor.
     pub fn tensor(&self, id: TensorId) -> Result<&Tensor, Error> {
         self.tensors.get(id as usize).ok_or(Error::Internal("a tensor does not exist"))

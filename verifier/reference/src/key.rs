@@ -7,7 +7,7 @@ use crate::rules;
 use crate::transcript::Digest;
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 8] = b"pm-key\0\x02";
+const MAGIC: &[u8; 8] = b"pm-key\0\x03";
 
 /// The key's security.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

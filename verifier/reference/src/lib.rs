@@ -19,6 +19,7 @@ mod limbs;
 mod lookup;
 mod plan;
 mod rules;
+mod sampling;
 mod soundness;
 mod subgraph;
 mod sumcheck;
@@ -29,4 +30,5 @@ mod view;
 
 pub use error::Error;
 pub use key::Key;
+pub use sampling::Sampling;
 pub use verify::{Verified, verify, verify_with};

@@ -8,6 +8,7 @@ use crate::file::File;
 use crate::generation;
 use crate::key::Key;
 use crate::plan::{Home, shapes};
+use crate::sampling::Sampling;
 use crate::soundness::Account;
 use crate::subgraph::Subgraph;
 use crate::transcript::{Digest, Transcript};
@@ -23,6 +24,8 @@ pub struct Verified {
     pub outputs: Vec<Vec<i64>>,
     /// Tokens that the model chose after the prompt; none if it does not generate.
     pub answer: Vec<i64>,
+    /// How they were drawn; none if they are the most likely ones.
+    pub sampling: Option<Sampling>,
     /// The statement's digest.
     pub statement: Digest,
     /// Bits of soundness.
@@ -69,7 +72,8 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
     if bits < f64::from(demanded) {
         return Err(Error::Soundness { found: bits, demanded });
     }
-    Ok(Verified { inputs: file.inputs, outputs: file.outputs, answer, statement, bits })
+    let File { inputs, outputs, sampling, .. } = file;
+    Ok(Verified { inputs, outputs, answer, sampling, statement, bits })
 }
 
 /// Bits that every opening must reach: the key's, and room for all openings and the arguments in one union.
@@ -150,7 +154,8 @@ fn verify_boundary(
 }
 
 fn check_public(key: &Key, file: &File, tensor: u32, claim: &Claim) -> Result<(), Error> {
-    let inputs = key.graph.inputs.iter().zip(&file.inputs);
+    let noise = generation::noise(&key.graph, file)?;
+    let inputs = key.graph.inputs.iter().zip(file.inputs.iter().chain([&noise]));
     let mut ports = inputs.chain(key.graph.outputs.iter().zip(&file.outputs));
     let (_, values) =
         ports.find(|(port, _)| port.tensor == tensor).ok_or(Error::Internal("a public tensor has no port"))?;

@@ -216,6 +216,21 @@ impl Graph {
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.index()]
     }
+
+    /// The input that holds the noise of a model that samples, by the rules of [`Graph::check`]. A statement names what it follows from
+    /// instead of its values.
+    pub fn noise(&self) -> Option<Port> {
+        match self.interface {
+            Interface::Generation(Generation { samples: true, .. }) => self.inputs.last().copied(),
+            _ => None,
+        }
+    }
+
+    /// The inputs whose values a statement lists: all but the noise.
+    pub fn given(&self) -> &[Port] {
+        let count = self.inputs.len() - usize::from(self.noise().is_some());
+        &self.inputs[..count]
+    }
 }
 
 impl Tensor {

@@ -21,9 +21,11 @@ impl Network<'_> {
                 let inverse = self.g.rsqrt(square);
                 Ok(self.g.mul(mean, inverse))
             }
-            (Head::Vocabulary, Output::Logits(n) | Output::Answers(n)) if (1..=length).contains(&n) => {
+            (Head::Vocabulary, Output::Logits(n) | Output::Answers(n) | Output::Samples(n))
+                if (1..=length).contains(&n) =>
+            {
                 x = match output {
-                    Output::Answers(_) => self.chosen(x, n),
+                    Output::Answers(_) | Output::Samples(_) => self.chosen(x, n),
                     _ => self.g.reindex_axis(x, 0, (vec![n], affine((length - n) as i64, &[1]))),
                 };
                 if self.architecture().final_norm {
@@ -31,9 +33,16 @@ impl Network<'_> {
                 }
                 self.g.layer = "logits".into();
                 let logits = self.logits(embedding, x, n)?;
-                Ok(if matches!(output, Output::Answers(_)) { self.g.arg_max(logits, false) } else { logits })
+                Ok(match output {
+                    Output::Answers(_) => self.g.arg_max(logits, false),
+                    Output::Samples(_) => {
+                        let noisy = self.g.noisy(logits);
+                        self.g.arg_max(noisy, false)
+                    }
+                    _ => logits,
+                })
             }
-            (_, Output::Logits(n) | Output::Answers(n)) if n == 0 || n > length => {
+            (_, Output::Logits(n) | Output::Answers(n) | Output::Samples(n)) if n == 0 || n > length => {
                 Err(LanguageError::Length { length: n, context: length })
             }
             (head, _) => Err(LanguageError::Output { output, head }),

@@ -20,6 +20,8 @@ pub enum Output {
     /// The most likely next token, ties to the smaller number, at the position that a second input `[1]` names and at those that
     /// follow it: `[n]`. The position leaves room for all of them.
     Answers(usize),
+    /// As [`Output::Answers`], of logits with noise: see [`verifier::sampling`].
+    Samples(usize),
     /// The embedding of the text: `[width]`.
     Embedding,
 }
@@ -44,7 +46,7 @@ pub fn build(config: &Config, weights: &dyn Tensors, length: usize, output: Outp
     let result = network.head(embedding, x, output)?;
     let name = match output {
         Output::Logits(_) => "logits",
-        Output::Answers(_) => "answers",
+        Output::Answers(_) | Output::Samples(_) => "answers",
         Output::Embedding => "embedding",
     };
     network.g.outputs.push((name.into(), result));

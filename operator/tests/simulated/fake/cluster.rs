@@ -382,8 +382,13 @@ fn done(args: &WorkerArgs) -> Outcome {
         }
         StageArgs::Execute(execute) => {
             assert_eq!(execute.setup, SETUP);
-            let output =
-                Output { name: "y".into(), shape: vec![1, 2], class: Some(1), values: vec![-1.0, 2.5], text: None };
+            let output = Output {
+                name: "y".into(),
+                shape: vec![1, 2],
+                class: Some(1),
+                values: vec![-1.0, 2.5],
+                ..Output::default()
+            };
             (EXECUTION, Summary::Outputs(vec![output]))
         }
         StageArgs::Prove(prove) => {
