@@ -1,7 +1,7 @@
 //! Memory that is freed stays with the process for what is allocated next.
 //!
 //! The prover allocates and frees vectors of many megabytes. By default glibc gives each back to the kernel, which maps and
-//! zeroes every page again when the next is touched: a fifth of all processor time.
+//! zeroes every page again when the next is touched: a tenth to a quarter of a proof's processor time.
 
 #![allow(unsafe_code, reason = "a setting of the C library")]
 
