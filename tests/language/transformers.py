@@ -1,6 +1,6 @@
 """Proofmill's models in floating point against PyTorch and Hugging Face transformers.
 
-    pip install torch transformers gguf safetensors numpy
+    pip install torch transformers accelerate gguf safetensors numpy
     python3 tests/language/transformers.py                                    # tiny models of every architecture
     python3 tests/language/transformers.py --onnx                             # the same models as PyTorch exports them, proved
     python3 tests/language/transformers.py MODEL TEXT --windows 4 --context 512 [--tokenizer FILE]
@@ -103,7 +103,7 @@ def exported(path, weights):
 
 def load(model):
     if model.suffix == ".gguf":
-        where = {"pretrained_model_name_or_path": str(model.parent.resolve()), "gguf_file": model.resolve().name}
+        where = {"pretrained_model_name_or_path": str(model.parent), "gguf_file": model.name}
     else:
         where = {"pretrained_model_name_or_path": str(model)}
     return transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, attn_implementation="eager").eval(), where
@@ -117,11 +117,11 @@ def real(given):
     if given.tokenizer or (given.model / "tokenizer.json").is_file():
         library = Tokenizer.from_file(str(given.tokenizer or given.model / "tokenizer.json"))
         library.no_truncation()
-        tokens = library.encode(given.text.read_text(), add_special_tokens=False).ids
+        tokens = library.encode(given.text.read_bytes().decode(), add_special_tokens=False).ids
         bos = model.config.bos_token_id if "bos_token_id" in (json.loads((given.model / "config.json").read_text())) else None
     else:
         library = transformers.AutoTokenizer.from_pretrained(**where)
-        tokens, bos = library.encode(given.text.read_text(), add_special_tokens=False), library.bos_token_id
+        tokens, bos = library.encode(given.text.read_bytes().decode(), add_special_tokens=False), library.bos_token_id
     begin = [] if bos is None else [bos]
     fresh = given.context - len(begin)
     lost, count = 0.0, 0
