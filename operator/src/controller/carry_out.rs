@@ -13,7 +13,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Error, Shared};
+use super::{Error, Scope, Shared};
 use crate::{attempt::Attempt, child::Child, observe::Attempts, owner::Owner, plan::Action};
 
 /// Most pods that are listed of one Job: each has one index, and few attempts.
@@ -28,18 +28,22 @@ pub enum Outcome {
 }
 
 /// Carries out actions in order.
-pub async fn carry_out(shared: &Shared, owner: &Owner, actions: &[Action]) -> Result<Outcome, Error> {
-    let jobs: Api<Job> = Api::namespaced(shared.client.clone(), &owner.namespace);
+pub async fn carry_out(scope: &Scope, owner: &Owner, actions: &[Action]) -> Result<Outcome, Error> {
+    let client = &scope.shared.client;
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &owner.namespace);
     for action in actions {
         let result = match action {
             Action::CreateInput(map) => {
-                let maps: Api<ConfigMap> = Api::namespaced(shared.client.clone(), &owner.namespace);
-                create(&maps, owner, &**map, "ConfigMap", |_| true).await
+                let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &owner.namespace);
+                create(&maps, owner, &**map, "ConfigMap", |_| true).await.map(drop)
             }
             Action::CreateJob(job) => {
                 let wanted = Child::read(job).map(|child| (child.stage, child.subgraphs));
                 let same = |found: &Job| Child::read(found).map(|child| (child.stage, child.subgraphs)) == wanted;
-                create(&jobs, owner, &**job, "Job", same).await
+                scope.children.expect(job);
+                let made = create(&jobs, owner, &**job, "Job", same).await;
+                scope.children.made(job, made.as_ref().ok().and_then(Option::as_ref));
+                made.map(drop)
             }
             Action::Suspend { name, suspend } => {
                 let patch = json!({ "spec": { "suspend": suspend } });
@@ -80,13 +84,14 @@ pub async fn attempts(
     Ok(attempts)
 }
 
+/// Makes an object and returns it; nothing if it is there already.
 async fn create<K>(
     api: &Api<K>,
     owner: &Owner,
     object: &K,
     kind: &'static str,
     same: impl Fn(&K) -> bool,
-) -> Result<(), Error>
+) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
@@ -98,9 +103,9 @@ where
                 let ours = found.owner_references().iter().any(|reference| reference.uid == owner.uid);
                 ours && found.meta().deletion_timestamp.is_none() && same(&found)
             });
-            if is_ours { Ok(()) } else { Err(Error::Taken { kind, name }) }
+            if is_ours { Ok(None) } else { Err(Error::Taken { kind, name }) }
         }
-        created => created.map(drop).map_err(Error::api("creating a child")),
+        created => created.map(Some).map_err(Error::api("creating a child")),
     }
 }
 

@@ -55,9 +55,9 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofJob>>, scope: Arc
     if planned.expired {
         return expire(&scope, job, &owner).await;
     }
-    if let Outcome::Refused(why) = carry_out(shared, &owner, &planned.actions).await? {
+    if let Outcome::Refused(why) = carry_out(&scope, &owner, &planned.actions).await? {
         planned = plan(&owner, job, previous, &world(Some(&why)));
-        carry_out(shared, &owner, &planned.actions).await?;
+        carry_out(&scope, &owner, &planned.actions).await?;
     }
     let Plan { status, wake, .. } = planned;
     let wait = look_again(wake, now, shared.pace.resync);

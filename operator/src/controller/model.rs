@@ -47,9 +47,9 @@ pub(super) async fn reconcile(guard: Arc<DeserializeGuard<ProofModel>>, scope: A
         now,
     };
     let mut planned = plan_model(&owner, model, previous, &world(None));
-    if let Outcome::Refused(why) = carry_out(shared, &owner, &planned.actions).await? {
+    if let Outcome::Refused(why) = carry_out(&scope, &owner, &planned.actions).await? {
         planned = plan_model(&owner, model, previous, &world(Some(&why)));
-        carry_out(shared, &owner, &planned.actions).await?;
+        carry_out(&scope, &owner, &planned.actions).await?;
     }
     let wait = look_again(planned.wake, now, shared.pace.resync);
     let overwritten = last.as_ref().is_some_and(|written| written.is_overwritten(model));
