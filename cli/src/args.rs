@@ -191,6 +191,9 @@ pub struct BenchArgs {
     /// Measure a language model of this shape with random weights
     #[arg(long, value_enum, conflicts_with_all = ["model", "primitives"])]
     pub shape: Option<Shape>,
+    /// Prove so many inputs together, with --shape
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "shape", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub inputs: u32,
     /// Measure primitives in this process
     #[arg(long, hide = true, requires = "primitives")]
     pub in_this_process: bool,

@@ -32,7 +32,12 @@ pub fn seconds(value: f64) -> String {
 pub fn outputs(outputs: &[Output]) -> String {
     // Writing to a string cannot fail.
     let mut text = String::new();
+    let mut of = None;
     for output in outputs {
+        if output.input != of {
+            of = output.input;
+            of.iter().for_each(|input| text += &format!("input {input}\n"));
+        }
         let shape = output.shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
         if let Some(said) = &output.text {
             let drawn = output.drawn.map_or(String::new(), |drawn| {

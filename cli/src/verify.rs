@@ -13,6 +13,7 @@ use verifier::{
     graph::{Graph, Interface, Port},
     key::ModelKey,
     sampling::Sampling,
+    statement::Inference,
 };
 
 use crate::{args::VerifyArgs, format};
@@ -81,13 +82,19 @@ fn accepted(
         let describe = |(port, integers): (&Port, &Vec<i64>)| describe(graph, title, port, integers);
         ports.iter().zip(values).map(describe).collect::<String>()
     };
-    let says = match &verified.generated {
-        Some(generated) => conversation(generated, verified.sampling, tokenizer)?,
-        None => {
-            ports("on input", &graph.inputs, &verified.inputs)
-                + &ports("gives output", &graph.outputs, &verified.outputs)
+    let mut says = String::new();
+    for (index, inference) in verified.inferences.iter().enumerate() {
+        if verified.inferences.len() > 1 {
+            says += &format!("\ninput {index}\n");
         }
-    };
+        says += &match verified.generated.get(index) {
+            Some(generated) => conversation(generated, inference.sampling, tokenizer)?,
+            None => {
+                ports("on input", &graph.inputs, &inference.inputs)
+                    + &ports("gives output", &graph.outputs, &inference.outputs)
+            }
+        };
+    }
     Ok(format!(
         "accepted in {} ({}, {} subgraphs)\n\nThe model {}\n{says}\nWhile BLAKE3 behaves as a random oracle (a collision costs 2^128), false with a probability of at most 2^-{:.1}, \
          the sum of\n{}\n",
@@ -158,24 +165,29 @@ fn accepted_json(
         .iter()
         .map(|term| json!({ "name": term.name, "source": term.source, "bits": term.bits }))
         .collect();
-    let generation = verified.generated.as_ref().map(|generated| {
-        let texts = texts(generated, tokenizer)?;
-        let [prompt, answer] = texts.map_or([None, None], |texts| texts.map(Some));
+    let inference = |(index, inference): (usize, &Inference)| {
+        let generation = verified.generated.get(index).map(|generated| {
+            let texts = texts(generated, tokenizer)?;
+            let [prompt, answer] = texts.map_or([None, None], |texts| texts.map(Some));
+            anyhow::Ok(json!({
+                "prompt": { "tokens": generated.prompt, "text": prompt },
+                "answer": { "tokens": generated.answer, "text": answer },
+                "sampling": inference.sampling.map(|sampling| {
+                    json!({ "seed": sampling.seed, "temperature": Temperature(sampling.temperature) })
+                }),
+            }))
+        });
         anyhow::Ok(json!({
-            "prompt": { "tokens": generated.prompt, "text": prompt },
-            "answer": { "tokens": generated.answer, "text": answer },
-            "sampling": verified.sampling.map(|sampling| {
-                json!({ "seed": sampling.seed, "temperature": Temperature(sampling.temperature) })
-            }),
+            "generation": generation.transpose()?,
+            "inputs": ports(&graph.inputs, &inference.inputs),
+            "outputs": ports(&graph.outputs, &inference.outputs),
         }))
-    });
+    };
     Ok(json!({
         "accepted": true,
-        "generation": generation.transpose()?,
+        "inferences": verified.inferences.iter().enumerate().map(inference).collect::<Result<Vec<_>>>()?,
         "model": commitment(key),
         "subgraphs": key.partition().count,
-        "inputs": ports(&graph.inputs, &verified.inputs),
-        "outputs": ports(&graph.outputs, &verified.outputs),
         "soundness": { "bits": verified.soundness.total_bits, "terms": terms },
         "bytes": bytes,
         "seconds": seconds,

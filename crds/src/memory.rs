@@ -19,21 +19,38 @@ const MEBIBYTES_MAX: u32 = 1 << 25;
 pub struct MemoryNeed {
     /// MiB of a worker, rounded up to a power of two.
     pub mebibytes: u32,
+    /// MiB more for every input after the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mebibytes_per_input: u32,
     /// The subgraphs, as intervals: `0-2,5`.
     #[schemars(length(max = 8192))]
     pub subgraphs: String,
 }
 
-/// Bytes for each subgraph as a list of sizes, smallest first.
-pub fn memory_needs(bytes: &[u64]) -> Vec<MemoryNeed> {
-    let mut sizes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (subgraph, bytes) in (0..).zip(bytes) {
-        let mebibytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(MEBIBYTES_MAX).min(MEBIBYTES_MAX);
-        sizes.entry(mebibytes.next_power_of_two()).or_default().push(subgraph);
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(MEBIBYTES_MAX).min(MEBIBYTES_MAX)
+}
+
+/// Bytes for each subgraph, for one input and more for every other, as a list of sizes, smallest first.
+pub fn memory_needs(bytes: &[(u64, u64)]) -> Vec<MemoryNeed> {
+    let mut sizes: BTreeMap<u32, (u32, Vec<u32>)> = BTreeMap::new();
+    for (subgraph, &(first, other)) in (0..).zip(bytes) {
+        let (more, subgraphs) = sizes.entry(mebibytes(first).next_power_of_two()).or_default();
+        *more = mebibytes(other).max(*more);
+        subgraphs.push(subgraph);
     }
     let mut needs: Vec<MemoryNeed> = sizes
         .into_iter()
-        .map(|(mebibytes, all)| MemoryNeed { mebibytes, subgraphs: all.into_iter().collect::<Indexes>().to_string() })
+        .map(|(mebibytes, (mebibytes_per_input, all))| MemoryNeed {
+            mebibytes,
+            mebibytes_per_input,
+            subgraphs: all.into_iter().collect::<Indexes>().to_string(),
+        })
         .collect();
     while needs.len() > MEMORY_NEEDS_MAX {
         coarsen(&mut needs);
@@ -48,47 +65,51 @@ pub(crate) fn coarsen(needs: &mut Vec<MemoryNeed>) -> bool {
     }
     let smallest = needs.remove(0);
     let indexes = |need: &MemoryNeed| need.subgraphs.parse::<Indexes>().unwrap_or_default();
+    needs[0].mebibytes_per_input = needs[0].mebibytes_per_input.max(smallest.mebibytes_per_input);
     needs[0].subgraphs = indexes(&smallest).iter().chain(indexes(&needs[0]).iter()).collect::<Indexes>().to_string();
     true
 }
 
-/// Bytes that a subgraph needs; `None` where nothing is said of it, or nothing readable.
-pub fn memory_need(needs: &[MemoryNeed], subgraph: u32) -> Option<u64> {
+/// Bytes that a subgraph needs for so many inputs; `None` where nothing is said of it, or nothing readable.
+pub fn memory_need(needs: &[MemoryNeed], subgraph: u32, inputs: u32) -> Option<u64> {
     let covers = |need: &&MemoryNeed| need.subgraphs.parse::<Indexes>().is_ok_and(|all| all.contains(subgraph));
-    needs.iter().find(covers).map(|need| u64::from(need.mebibytes) << 20)
+    let more = |need: &MemoryNeed| u64::from(need.mebibytes_per_input) * u64::from(inputs.saturating_sub(1));
+    needs.iter().find(covers).map(|need| (u64::from(need.mebibytes) + more(need)) << 20)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn need(mebibytes: u32, subgraphs: &str) -> MemoryNeed {
-        MemoryNeed { mebibytes, subgraphs: subgraphs.into() }
+    fn need(mebibytes: u32, mebibytes_per_input: u32, subgraphs: &str) -> MemoryNeed {
+        MemoryNeed { mebibytes, mebibytes_per_input, subgraphs: subgraphs.into() }
     }
 
     #[test]
     fn sizes_are_rounded_up_and_subgraphs_of_one_size_are_together() {
-        let needs = memory_needs(&[60 << 20, (64 << 20) + 1, 33 << 20, u64::MAX]);
-        assert_eq!(needs, [need(64, "0,2"), need(128, "1"), need(1 << 25, "3")]);
-        assert_eq!(memory_need(&needs, 1), Some(128 << 20));
-        assert_eq!(memory_need(&needs, 4), None);
-        assert_eq!(memory_need(&[need(64, "lies")], 0), None);
+        let needs =
+            memory_needs(&[(60 << 20, 5 << 20), ((64 << 20) + 1, 1), (33 << 20, 7 << 20), (u64::MAX, u64::MAX)]);
+        assert_eq!(needs, [need(64, 7, "0,2"), need(128, 1, "1"), need(1 << 25, 1 << 25, "3")]);
+        assert_eq!(memory_need(&needs, 1, 1), Some(128 << 20));
+        assert_eq!(memory_need(&needs, 0, 3), Some(78 << 20));
+        assert_eq!(memory_need(&needs, 4, 1), None);
+        assert_eq!(memory_need(&[need(64, 0, "lies")], 0, 1), None);
     }
 
     #[test]
     fn a_list_gets_shorter_and_never_promises_less() {
-        let bytes: Vec<u64> = (0..1024).map(|subgraph| 1 << (subgraph % 60)).collect();
+        let bytes: Vec<(u64, u64)> = (0..1024).map(|subgraph| (1 << (subgraph % 60), 1 << (subgraph % 30))).collect();
         let mut needs = memory_needs(&bytes);
         assert!(needs.len() <= MEMORY_NEEDS_MAX);
         loop {
-            for (subgraph, bytes) in (0..).zip(&bytes) {
-                let need = memory_need(&needs, subgraph).unwrap();
-                assert!(need >= *bytes || need == u64::from(MEBIBYTES_MAX) << 20);
+            for (subgraph, &(first, other)) in (0..).zip(&bytes) {
+                let need = memory_need(&needs, subgraph, 3).unwrap();
+                assert!(need >= first.min(u64::from(MEBIBYTES_MAX) << 20) + 2 * other);
             }
             if !coarsen(&mut needs) {
                 break;
             }
         }
-        assert_eq!(needs, [need(1 << 25, "0-1023")]);
+        assert_eq!(needs, [need(1 << 25, 1 << 9, "0-1023")]);
     }
 }

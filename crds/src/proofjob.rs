@@ -32,11 +32,12 @@ use crate::{Named, StageOverrides, Store, Subgraphs, Temperature, Visibility, st
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("has(self.model) != has(self.modelRef)").message("must have exactly one of model and modelRef"))]
-#[x_kube(validation = Rule::new("!has(self.model) || self.model.format != 'Onnx' || !has(self.input.prompt)").message("a prompt is for a language model: with an ONNX model give input.values or input.url"))]
-#[x_kube(validation = Rule::new("!has(self.model) || !has(self.input.seed) || (has(self.model.tokens) && has(self.model.tokens.sampling) && self.model.tokens.sampling)").message("input.seed is for a model that samples: set model.tokens.sampling"))]
-#[x_kube(validation = Rule::new("!has(self.model) || !has(self.model.tokens) || !has(self.model.tokens.sampling) || !self.model.tokens.sampling || has(self.input.url) || has(self.input.seed) || has(self.input.temperature)").message("the model samples: set input.seed, or input.temperature to '0' for the most likely tokens"))]
+#[x_kube(validation = Rule::new("has(self.input) != has(self.inputs)").message("must have exactly one of input and inputs"))]
+#[x_kube(validation = Rule::new("!has(self.model) || self.model.format != 'Onnx' || ((!has(self.input) || !has(self.input.prompt)) && (!has(self.inputs) || self.inputs.all(i, !has(i.prompt))))").message("a prompt is for a language model: with an ONNX model give values or a url"))]
+#[x_kube(validation = Rule::new("!has(self.model) || (has(self.model.tokens) && has(self.model.tokens.sampling) && self.model.tokens.sampling) || ((!has(self.input) || !has(self.input.seed)) && (!has(self.inputs) || self.inputs.all(i, !has(i.seed))))").message("a seed is for a model that samples: set model.tokens.sampling"))]
+#[x_kube(validation = Rule::new("!has(self.model) || !has(self.model.tokens) || !has(self.model.tokens.sampling) || !self.model.tokens.sampling || ((!has(self.input) || has(self.input.url) || has(self.input.seed) || has(self.input.temperature)) && (!has(self.inputs) || self.inputs.all(i, has(i.seed) || has(i.temperature))))").message("the model samples: set the input's seed, or its temperature to '0' for the most likely tokens"))]
 #[x_kube(validation = Rule::new("!has(self.modelRef) || (!has(self.store) && self.partition.subgraphs == 'Auto')").message("with modelRef, store and partition are the ProofModel's: leave them out"))]
-#[x_kube(validation = Rule::new("has(self.model) == has(oldSelf.model) && has(self.store) == has(oldSelf.store) && has(self.queueName) == has(oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy)").message("model, modelRef, store, queueName and managedBy are neither added nor removed: make a new ProofJob"))]
+#[x_kube(validation = Rule::new("has(self.model) == has(oldSelf.model) && has(self.input) == has(oldSelf.input) && has(self.store) == has(oldSelf.store) && has(self.queueName) == has(oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy)").message("model, modelRef, input, inputs, store, queueName and managedBy are neither added nor removed: make a new ProofJob"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProofJobSpec {
     /// The model; or `modelRef`.
@@ -47,9 +48,18 @@ pub struct ProofJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
     pub model_ref: Option<Named>,
-    /// What the model is run on. Public: it is part of what the proof says.
+    /// What the model is run on; or `inputs`. Public: it is part of what the proof says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
-    pub input: InputSource,
+    pub input: Option<InputSource>,
+    /// What the model is run on, once for each: one proof says what it answers to all of them, and every weight is opened once. Each has
+    /// values or a prompt; a longer list goes into a file, `input.url`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 64").message("must have from 1 to 64 entries"))]
+    #[x_kube(validation = Rule::new("self.all(input, !has(input.url))").message("an entry has values or a prompt: a url is for input"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
+    pub inputs: Vec<InputSource>,
     /// Who learns the input and the output from the proof.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("is immutable: make a new ProofJob"))]
@@ -116,7 +126,8 @@ impl ProofJobSpec {
         Self {
             model: Some(model),
             model_ref: None,
-            input,
+            input: Some(input),
+            inputs: Vec::new(),
             visibility: Visibility::default(),
             partition: Partition::default(),
             security_bits: SecurityBits::default(),
@@ -131,6 +142,24 @@ impl ProofJobSpec {
             store: None,
             stages: StageOverrides::default(),
         }
+    }
+
+    /// The file that inline inputs are to a worker; `None` if there is one already, or no input.
+    pub fn input_file(&self) -> Option<Vec<u8>> {
+        let json = match &self.input {
+            Some(input) => input.inline()?,
+            None if self.inputs.is_empty() => return None,
+            None => {
+                let inputs: Option<Vec<_>> = self.inputs.iter().map(InputSource::inline).collect();
+                serde_json::json!({ "inputs": inputs? })
+            }
+        };
+        Some(json.to_string().into_bytes())
+    }
+
+    /// How many inputs the spec itself has: a file counts as one.
+    pub fn input_count(&self) -> u32 {
+        self.inputs.len().max(1) as u32
     }
 
     /// The fields that are set and that only a cluster can honour.
@@ -226,7 +255,8 @@ pub struct InputSource {
     #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 64").message("must have from 1 to 64 lists, one for each input of the model"))]
     pub values: Option<Vec<Vec<f64>>>,
     /// URL of a JSON file `{"input_data": [[..], ..]}` or `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`, each with `seed` and
-    /// `temperature` for a model that samples, or, for a model with one image as input, of a PNG or PGM image.
+    /// `temperature` for a model that samples, or several of them, `{"inputs": [{..}, ..]}`, at most 1024; or, for a model with one
+    /// image as input, of a PNG or PGM image.
     /// For `proofmill run` also a path, relative to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
@@ -269,8 +299,8 @@ impl InputSource {
         Self { values: Some(values), ..Self::default() }
     }
 
-    /// The file that an inline input is to a worker; `None` if the input is in a file already, or missing.
-    pub fn inline(&self) -> Option<Vec<u8>> {
+    /// An inline input as a worker reads it; `None` if the input is in a file already, or missing.
+    fn inline(&self) -> Option<serde_json::Value> {
         let Self { values, prompt, max_new_tokens, stop, seed, temperature, .. } = self;
         let mut json = match (values, prompt) {
             (Some(values), _) => serde_json::json!({ "input_data": values }),
@@ -285,7 +315,7 @@ impl InputSource {
         if let Some(temperature) = temperature {
             json["temperature"] = temperature.to_string().into();
         }
-        Some(json.to_string().into_bytes())
+        Some(json)
     }
 }
 

@@ -79,8 +79,10 @@ pub mod limits {
     pub const OUTPUT_VALUES: usize = 64;
     /// Most characters of one output in `status.result`.
     pub const OUTPUT_TEXT: usize = 2048;
-    /// Most outputs in `status.result`.
+    /// Most outputs for one input.
     pub const OUTPUTS: usize = 8;
+    /// Most outputs in `status.result`, for all inputs.
+    pub const ALL_OUTPUTS: usize = 32;
 }
 
 /// How far a job is.
@@ -246,8 +248,8 @@ pub struct Failure {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Result {
-    /// The model's outputs, in its order; the first 8.
-    #[schemars(length(max = 8))]
+    /// The model's outputs, in its order, input by input: the first 8 of each, 32 in all, fewer where they are long.
+    #[schemars(length(max = 32))]
     pub outputs: Vec<Output>,
 }
 
@@ -255,6 +257,9 @@ pub struct Result {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
+    /// Which of several inputs it belongs to, counted from 0; absent if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<u32>,
     /// Its name in the model.
     pub name: String,
     /// Its shape.

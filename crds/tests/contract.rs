@@ -139,6 +139,7 @@ fn a_position_is_resolved_among_the_subgraphs_of_a_job() {
 #[test]
 fn outputs_are_cut_until_a_record_fits() {
     let output = |n: usize| Output {
+        input: None,
         name: "y".repeat(n),
         shape: vec![64],
         class: Some(1),
@@ -146,7 +147,9 @@ fn outputs_are_cut_until_a_record_fits() {
         text: None,
         drawn: Some(Drawn { seed: i64::MAX, temperature: Temperature(999) }),
     };
-    for (outputs, kept) in [(vec![output(1)], 1), (vec![output(1); 8], 8), (vec![output(2000); 8], 1)] {
+    for (outputs, kept) in
+        [(vec![output(1)], 1), (vec![output(1); 8], 8), (vec![output(2000); 8], 1), (vec![output(1); 32], 29)]
+    {
         let artifact = ArtifactRef { digest: Digest([7; 32]), bytes: 5 };
         let outcome = Outcome::Done { artifact, reused: false, summary: Summary::Outputs(outputs.clone()) };
         let json = ResultRecord { task: Task::Execute {}, outcome, usage: Usage::default() }.to_json();
@@ -193,7 +196,7 @@ fn the_memory_of_many_subgraphs_fits_and_lists_that_are_none_are_refused() {
         ResultRecord { task: Task::Setup {}, outcome, usage }.to_json()
     };
     // No two neighbours are of one size: nothing is shorter in intervals.
-    let needs = memory_needs(&(0..1024).map(|i| 1 << (20 + i * 7 % 16)).collect::<Vec<u64>>());
+    let needs = memory_needs(&(0..1024).map(|i| (1 << (20 + i * 7 % 16), u64::MAX)).collect::<Vec<_>>());
     let json = record(needs);
     assert!(json.len() <= RECORD_MAX_BYTES, "{}", json.len());
     let Outcome::Done { summary: Summary::Model { memory, .. }, .. } =
@@ -201,9 +204,9 @@ fn the_memory_of_many_subgraphs_fits_and_lists_that_are_none_are_refused() {
     else {
         panic!("{json}")
     };
-    assert!((0..1024).all(|i| memory_need(&memory, i).unwrap() >= 1 << (20 + i * 7 % 16)));
-    let lie = MemoryNeed { mebibytes: 1, subgraphs: "0-4294967295".into() };
-    for lies in [vec![lie], vec![MemoryNeed { mebibytes: 1, subgraphs: "0".into() }; 17]] {
+    assert!((0..1024).all(|i| memory_need(&memory, i, 1).unwrap() >= 1 << (20 + i * 7 % 16)));
+    let need = |subgraphs: &str| MemoryNeed { mebibytes: 1, mebibytes_per_input: 1, subgraphs: subgraphs.into() };
+    for lies in [vec![need("0-4294967295")], vec![need("0"); 17]] {
         let refused = ResultRecord::from_json(record(lies).as_bytes());
         assert!(matches!(refused, Err(RecordError::OutOfRange("summary.model.memory"))));
     }

@@ -64,14 +64,14 @@ fn every_creation_rule_takes_its_bounds_and_refuses_beyond() {
     let samples = |n| move |j: &mut ProofJob| j.spec.model.as_mut().unwrap().calibration = vec!["a".into(); n];
     assert_eq!(refused(samples(256)), none);
     assert_eq!(refused(samples(257)), ["spec.model.calibration"]);
-    assert_eq!(refused(|j| j.spec.input.url = None), ["spec.input"]);
-    assert_eq!(refused(|j| j.spec.input.values = Some(vec![vec![1.0]])), ["spec.input"]);
-    let inline = |lists| move |j: &mut ProofJob| j.spec.input = InputSource::of(vec![vec![0.5]; lists]);
+    assert_eq!(refused(|j| j.spec.input.as_mut().unwrap().url = None), ["spec.input"]);
+    assert_eq!(refused(|j| j.spec.input.as_mut().unwrap().values = Some(vec![vec![1.0]])), ["spec.input"]);
+    let inline = |lists| move |j: &mut ProofJob| j.spec.input = Some(InputSource::of(vec![vec![0.5]; lists]));
     assert_eq!(refused(inline(1)), none);
     assert_eq!(refused(inline(64)), none);
     assert_eq!(refused(inline(0)), ["spec.input.values"]);
     assert_eq!(refused(inline(65)), ["spec.input.values"]);
-    assert_eq!(refused(|j| j.spec.input.url = Some(String::new())), ["spec.input.url"]);
+    assert_eq!(refused(|j| j.spec.input.as_mut().unwrap().url = Some(String::new())), ["spec.input.url"]);
     for (count, expected) in
         [(1, &none[..]), (1024, &none), (0, &["spec.partition.subgraphs"]), (1025, &["spec.partition.subgraphs"])]
     {
@@ -115,11 +115,11 @@ fn a_prompt_is_for_a_language_model() {
     let tokens = |sequence, answer| Some(Tokens { sequence, answer, sampling: false });
     let with = |change: fn(&mut Model), input: fn(&mut InputSource)| {
         refused(|j| {
-            j.spec.input = InputSource { prompt: Some("Once".into()), ..InputSource::default() };
+            j.spec.input = Some(InputSource { prompt: Some("Once".into()), ..InputSource::default() });
             let model = j.spec.model.as_mut().unwrap();
             model.format = Format::Gguf;
             change(model);
-            input(&mut j.spec.input);
+            input(j.spec.input.as_mut().unwrap());
         })
     };
     assert_eq!(with(|_| {}, |_| {}), none);
@@ -146,14 +146,50 @@ fn a_prompt_is_for_a_language_model() {
 }
 
 #[test]
+fn a_list_of_inputs_takes_the_place_of_one() {
+    let none: [&str; 0] = [];
+    let prompt = || InputSource { prompt: Some("Once".into()), ..InputSource::default() };
+    let listed = |inputs: Vec<InputSource>| move |j: &mut ProofJob| (j.spec.input, j.spec.inputs) = (None, inputs);
+    let values = |count| vec![InputSource::of(vec![vec![0.5]]); count];
+    assert_eq!(refused(listed(values(1))), none);
+    assert_eq!(refused(listed(values(64))), none);
+    assert_eq!(refused(listed(values(65))), ["spec.inputs"]);
+    assert_eq!(refused(listed(vec![])), ["spec"]);
+    assert_eq!(refused(|j| j.spec.inputs = vec![InputSource::of(vec![vec![0.5]])]), ["spec"]);
+    assert_eq!(refused(listed(vec![InputSource::at("digit.png")])), ["spec.inputs"]);
+    assert_eq!(refused(listed(vec![InputSource::default()])), ["spec.inputs[0]"]);
+    // What holds for one input holds for each.
+    assert_eq!(refused(listed([values(1), vec![prompt()]].concat())), ["spec"]);
+    let with = |sampling: bool, inputs: Vec<InputSource>| {
+        refused(|j| {
+            let model = j.spec.model.as_mut().unwrap();
+            (model.format, model.tokens) = (Format::Gguf, Some(Tokens { sampling, ..Tokens::default() }));
+            listed(inputs)(j);
+        })
+    };
+    let drawn = || InputSource { seed: Some(1), ..prompt() };
+    assert_eq!(with(false, vec![prompt(); 2]), none);
+    assert_eq!(with(false, vec![prompt(), drawn()]), ["spec"]);
+    assert_eq!(with(true, vec![drawn(); 2]), none);
+    assert_eq!(with(true, vec![drawn(), prompt()]), ["spec"]);
+    let file = |inputs: Vec<InputSource>| {
+        let mut job = job();
+        listed(inputs)(&mut job);
+        (job.spec.input_count(), String::from_utf8(job.spec.input_file().unwrap()).unwrap())
+    };
+    let json = r#"{"inputs":[{"input_data":[[0.5]]},{"maxNewTokens":null,"prompt":"Once","stop":[]}]}"#;
+    assert_eq!(file([values(1), vec![prompt()]].concat()), (2, json.into()));
+}
+
+#[test]
 fn a_model_that_samples_takes_a_seed() {
     let none: [&str; 0] = [];
     let with = |sampling: bool, input: fn(&mut InputSource)| {
         refused(|j| {
             let model = j.spec.model.as_mut().unwrap();
             (model.format, model.tokens) = (Format::Gguf, Some(Tokens { sampling, ..Tokens::default() }));
-            j.spec.input = InputSource { prompt: Some("Once".into()), ..InputSource::default() };
-            input(&mut j.spec.input);
+            j.spec.input = Some(InputSource { prompt: Some("Once".into()), ..InputSource::default() });
+            input(j.spec.input.as_mut().unwrap());
         })
     };
     let temperature = |thousandths| Some(Temperature(thousandths));
@@ -180,8 +216,9 @@ fn a_model_that_samples_takes_a_seed() {
         refused(move |j| {
             let model = j.spec.model.as_mut().unwrap();
             (model.format, model.tokens) = (Format::Gguf, Some(Tokens { sampling: true, ..Tokens::default() }));
-            j.spec.input = InputSource { prompt: Some("Once".into()), seed, temperature, ..InputSource::default() };
-            form(&mut j.spec.input);
+            j.spec.input =
+                Some(InputSource { prompt: Some("Once".into()), seed, temperature, ..InputSource::default() });
+            form(j.spec.input.as_mut().unwrap());
         })
     };
     assert_eq!(change(values, Some(1), None), none);
@@ -192,7 +229,7 @@ fn a_model_that_samples_takes_a_seed() {
     let named_model = |seed| {
         refused(move |j| {
             (j.spec.model, j.spec.model_ref) = (None, Some(named("digits")));
-            j.spec.input = InputSource { prompt: Some("Once".into()), seed, ..InputSource::default() };
+            j.spec.input = Some(InputSource { prompt: Some("Once".into()), seed, ..InputSource::default() });
         })
     };
     assert_eq!((named_model(None), named_model(Some(1))), (vec![], vec![]));
@@ -288,7 +325,7 @@ fn what_the_proof_depends_on_is_immutable_and_the_rest_is_not() {
     };
     let updated = |change| changed(|_| {}, change);
     assert_eq!(updated(|j| j.spec.model.as_mut().unwrap().source = "other.onnx".into()), Err("spec.model".into()));
-    assert_eq!(updated(|j| j.spec.input.url = Some("other.png".into())), Err("spec.input".into()));
+    assert_eq!(updated(|j| j.spec.input.as_mut().unwrap().url = Some("other.png".into())), Err("spec.input".into()));
     assert_eq!(updated(|j| j.spec.partition.subgraphs = Subgraphs::Count(3)), Err("spec.partition".into()));
     assert_eq!(updated(|j| j.spec.security_bits = SecurityBits(100)), Err("spec.securityBits".into()));
     let by_name = |j: &mut ProofJob| (j.spec.model, j.spec.model_ref) = (None, Some(named("digits")));

@@ -7,7 +7,7 @@ use verifier::graph::{
     Bound, Einsum, Graph, Interface, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term,
 };
 use verifier::key::{ModelKey, Partition, Security};
-use verifier::statement::Statement;
+use verifier::statement::{Inference, Statement};
 
 const INPUTS: usize = 64;
 const OUTPUTS: usize = 257;
@@ -66,7 +66,8 @@ pub fn tiny() -> (ModelKey, Vec<u8>) {
     let weights = Weights::from([(W, Ints::from(w.clone()))]);
     let partition = Partition { subgraph_of_node: vec![0, 1], count: 2 };
     let key = setup(&Cpu, graph(), &weights, partition, Security::Bits100).expect("the model can be set up");
-    let statement = Statement { inputs: vec![x.clone()], outputs: vec![y.clone()], sampling: None };
+    let inference = Inference { inputs: vec![x.clone()], outputs: vec![y.clone()], sampling: None };
+    let statement = Statement::of(inference);
     let values = [x, w, h, y].map(|values| Some(Ints::from(values))).to_vec();
     let boundary = commit_boundary(&Cpu, &key, &values).expect("all values are there");
     let digest = statement.digest(&key);

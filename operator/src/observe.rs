@@ -300,7 +300,7 @@ fn loss(task: Task, attempt: &Attempt) -> Option<Task> {
 
 /// At most what the status takes, whatever a worker says.
 fn bounded(outputs: &[crds::Output]) -> Vec<crds::Output> {
-    let mut outputs: Vec<_> = outputs.iter().take(crds::limits::OUTPUTS).cloned().collect();
+    let mut outputs: Vec<_> = outputs.iter().take(crds::limits::ALL_OUTPUTS).cloned().collect();
     for output in &mut outputs {
         output.values.truncate(crds::limits::OUTPUT_VALUES);
         let cut = |text: &String| text.chars().take(crds::limits::OUTPUT_TEXT).collect();

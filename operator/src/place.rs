@@ -1,6 +1,6 @@
 //! Where artifacts, models and inputs are, as a worker in a pod sees them.
 
-use crds::{InputSource, Model, Store, source::is_url};
+use crds::{Model, ProofJobSpec, Store, source::is_url};
 
 use crate::settings::{STORE_DIRECTORY, WorkerSettings};
 
@@ -75,18 +75,19 @@ pub fn model(model: &Model, settings: &WorkerSettings) -> Result<Model, String> 
     })
 }
 
-/// An input: where workers find it, and the file that has to be mounted for that.
+/// A job's input or inputs: where workers find them, and the file that has to be mounted for that.
 ///
 /// # Errors
-/// If it is too large, or its path does not fit the base.
-pub fn input(input: &InputSource, settings: &WorkerSettings) -> Result<(String, Option<String>), String> {
-    if let Some(url) = &input.url {
+/// If there are none, if they are too large, or if a path does not fit the base.
+pub fn input(spec: &ProofJobSpec, settings: &WorkerSettings) -> Result<(String, Option<String>), String> {
+    if let Some(url) = spec.input.as_ref().and_then(|input| input.url.as_ref()) {
         return Ok((source(url, settings).map_err(|error| format!("spec.input.url: {error}"))?, None));
     }
-    let file = input.inline().and_then(|file| String::from_utf8(file).ok()).unwrap_or_default();
+    let file = spec.input_file().and_then(|file| String::from_utf8(file).ok()).ok_or("spec.input: missing")?;
     if file.len() > INPUT_MAX_BYTES {
+        let field = if spec.inputs.is_empty() { "spec.input" } else { "spec.inputs" };
         return Err(format!(
-            "spec.input: {} bytes of JSON; at most {INPUT_MAX_BYTES} go inline: use spec.input.url",
+            "{field}: {} bytes of JSON; at most {INPUT_MAX_BYTES} go inline: use spec.input.url",
             file.len()
         ));
     }
@@ -108,6 +109,7 @@ fn source(text: &str, settings: &WorkerSettings) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use crds::InputSource;
 
     use super::*;
     use crate::settings::Settings;
@@ -145,10 +147,16 @@ mod tests {
 
     #[test]
     fn inline_values_become_a_file_unless_they_are_too_many() {
-        let inline = |count| InputSource::of(vec![vec![0.5; count]]);
+        let inline = |count| ProofJobSpec::new(Model::default(), InputSource::of(vec![vec![0.5; count]]));
         let (url, file) = input(&inline(2), &settings(&[])).unwrap();
         assert_eq!(url, "file:///etc/proofmill/input/input.json");
         assert_eq!(file.as_deref(), Some(r#"{"input_data":[[0.5,0.5]]}"#));
         assert!(input(&inline(1 << 19), &settings(&[])).unwrap_err().contains("use spec.input.url"));
+        let spec = inline(1);
+        let several =
+            ProofJobSpec { inputs: spec.input.iter().chain(&spec.input).cloned().collect(), input: None, ..spec };
+        let (_, file) = input(&several, &settings(&[])).unwrap();
+        assert_eq!(file.as_deref(), Some(r#"{"inputs":[{"input_data":[[0.5]]},{"input_data":[[0.5]]}]}"#));
+        assert!(input(&ProofJobSpec { inputs: vec![], ..several }, &settings(&[])).unwrap_err().contains("missing"));
     }
 }

@@ -136,7 +136,7 @@ fn check_sources(spec: &ProofJobSpec, settings: &WorkerSettings) -> Result<(), S
     if let Some(model) = &spec.model {
         place::model(model, settings)?;
     }
-    place::input(&spec.input, settings).map(drop)
+    place::input(spec, settings).map(drop)
 }
 
 /// Takes setup's product from the `ProofModel`; says what the job waits for, if it does.
@@ -292,7 +292,7 @@ impl Builder<'_> {
 
     /// The smallest memory class that holds what setup says proving takes; the largest if none does.
     fn first_class(&self, task: Task) -> u32 {
-        let need = || memory_need(&self.facts.observed.model()?.memory, task.subgraph()?);
+        let need = || memory_need(&self.facts.observed.model()?.memory, task.subgraph()?, self.spec.input_count());
         need().map_or(0, |need| rung(&ladder(self.spec.stages.of(task.stage())), need))
     }
 
@@ -327,7 +327,7 @@ impl Builder<'_> {
                 StageArgs::Setup(SetupArgs::new(&model, self.spec.partition.subgraphs, self.spec.security_bits))
             }
             Stage::Execute => {
-                let (input, _) = place::input(&self.spec.input, settings).ok()?;
+                let (input, _) = place::input(self.spec, settings).ok()?;
                 StageArgs::Execute(ExecuteArgs { setup: artifact(Stage::Setup)?, input })
             }
             Stage::Prove => {
@@ -342,13 +342,14 @@ impl Builder<'_> {
     }
 
     fn input(&self, stage: Stage) -> Option<Action> {
-        let (_, file) = place::input(&self.spec.input, self.world.settings).ok()?;
+        let (_, file) = place::input(self.spec, self.world.settings).ok()?;
         let file = file.filter(|_| stage == Stage::Execute)?;
         Some(Action::CreateInput(Box::new(build::config_map(self.owner, file))))
     }
 
     fn pod_plan(&self, stage: Stage) -> PodPlan<'_> {
-        let inline = stage == Stage::Execute && self.spec.input.url.is_none();
+        let is_file = self.spec.input.as_ref().is_some_and(|input| input.url.is_some());
+        let inline = stage == Stage::Execute && !is_file;
         let input = inline.then(|| names::input(&self.owner.name, &self.owner.uid));
         pod_plan(self.world.settings, self.spec.stages.of(stage), self.spec.device, self.store, input)
     }

@@ -1,8 +1,9 @@
-//! Inputs of a model, from JSON or a picture; prompts of a language model.
+//! Inputs of a model, from JSON or a picture; prompts of a language model. A file may list several.
 
 use crds::Temperature;
 use image::{DynamicImage, ImageError, ImageFormat};
 use serde::Deserialize;
+use verifier::graph::MAX_BATCH;
 
 /// Most pixels of a picture: far more than a model takes, far fewer than memory.
 const MAX_PIXELS: u64 = 1 << 26;
@@ -60,9 +61,23 @@ pub enum Input {
 pub enum InputError {
     /// Not JSON of the right form.
     #[error(
-        "neither a PNG or PGM picture nor JSON of the form {{\"input_data\": [[..], ..]}} or {{\"prompt\": \"..\"}}: {0}"
+        "neither a PNG or PGM picture nor JSON of the form {{\"input_data\": [[..], ..]}}, {{\"prompt\": \"..\"}} or {{\"inputs\": [{{..}}, ..]}}: {0}"
     )]
     Json(#[from] serde_json::Error),
+    /// One of several inputs.
+    #[error("inputs[{index}]: {error}")]
+    Listed {
+        /// Which.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<InputError>,
+    },
+    /// No inputs, or more than one proof takes.
+    #[error("inputs has {0} entries: 1 to {MAX_BATCH} go into one proof")]
+    Count(usize),
+    /// Several inputs where one is needed.
+    #[error("a list of inputs; one is needed here")]
+    List,
     /// A text where values are needed.
     #[error("a prompt; a list of values for each input is needed: {{\"input_data\": [[..], ..]}}")]
     Prompt,
@@ -103,27 +118,49 @@ struct File {
     temperature: Option<Temperature>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    inputs: Vec<serde_json::Value>,
+}
+
 /// Reads values: `{"input_data": [[..], ..]}`, or a picture as one input of `channel, row, column` with values from 0 to 1.
 ///
 /// # Errors
 /// See [`InputError`].
 pub fn parse(bytes: &[u8]) -> Result<Inputs, InputError> {
-    match parse_any(bytes)? {
-        Input::Values(inputs, Draw { seed: None, temperature: None }) => Ok(inputs),
-        Input::Values(..) => Err(InputError::Bounds("seed and temperature are for a language model's answer")),
-        Input::Prompt(_) => Err(InputError::Prompt),
+    let mut all = parse_any(bytes)?;
+    match all.pop() {
+        Some(_) if !all.is_empty() => Err(InputError::List),
+        Some(Input::Values(inputs, Draw { seed: None, temperature: None })) => Ok(inputs),
+        Some(Input::Values(..)) => Err(InputError::Bounds("seed and temperature are for a language model's answer")),
+        Some(Input::Prompt(_)) => Err(InputError::Prompt),
+        None => Err(InputError::Count(0)),
     }
 }
 
-/// Reads values, or a prompt: `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`; either with `seed` and `temperature`.
+/// Reads values, or a prompt: `{"prompt": "..", "maxNewTokens": .., "stop": [..]}`; either with `seed` and `temperature`. Or several,
+/// of either kind: `{"inputs": [{..}, ..]}`.
 ///
 /// # Errors
 /// See [`InputError`].
-pub fn parse_any(bytes: &[u8]) -> Result<Input, InputError> {
+pub fn parse_any(bytes: &[u8]) -> Result<Vec<Input>, InputError> {
     if let Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) = image::guess_format(bytes) {
-        return Ok(Input::Values(vec![picture(bytes, format)?], Draw::default()));
+        return Ok(vec![Input::Values(vec![picture(bytes, format)?], Draw::default())]);
     }
     let json: serde_json::Value = serde_json::from_slice(bytes)?;
+    if json.get("inputs").is_none() {
+        return Ok(vec![parse_json(json)?]);
+    }
+    let List { inputs } = serde_json::from_value(json)?;
+    if !(1..=MAX_BATCH).contains(&inputs.len()) {
+        return Err(InputError::Count(inputs.len()));
+    }
+    let listed = |(index, json)| parse_json(json).map_err(|error| InputError::Listed { index, error: Box::new(error) });
+    inputs.into_iter().enumerate().map(listed).collect()
+}
+
+fn parse_json(json: serde_json::Value) -> Result<Input, InputError> {
     if json.get("prompt").is_none() {
         let File { input_data, seed, temperature, .. } = serde_json::from_value(json)?;
         return Ok(Input::Values(narrow(&input_data)?, Draw { seed, temperature }));

@@ -26,8 +26,8 @@ use crate::{
     store::Store,
 };
 
-/// Begins a line on standard error, where there is no log, for each token of an answer as soon as it is chosen; JSON follows: the token, and
-/// the text that is whole with it.
+/// Begins a line on standard error, where there is no log, for each token of an answer as soon as it is chosen; JSON follows: the token, the
+/// text that is whole with it, and, if there are several prompts, which one's answer it is.
 pub const TOKEN_LINE: &str = "token ";
 
 /// The files of a model, by name.
@@ -166,15 +166,17 @@ pub struct Answer {
 }
 
 /// Says a token at once: in the log where there is one, else to the process that shows progress.
-fn tell(token: u32, text: &str) {
+fn tell(token: u32, text: &str, input: Option<u32>) {
     if tracing::enabled!(tracing::Level::INFO) {
-        tracing::info!("token {token}: {text:?}");
+        let of = input.map_or(String::new(), |input| format!("input {input}, "));
+        tracing::info!("{of}token {token}: {text:?}");
     } else {
-        eprintln!("{TOKEN_LINE}{}", serde_json::json!({ "token": token, "text": text }));
+        eprintln!("{TOKEN_LINE}{}", serde_json::json!({ "token": token, "text": text, "input": input }));
     }
 }
 
-/// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may.
+/// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may. `input` is the prompt's
+/// place among several.
 pub fn generate(
     graph: &Graph,
     weights: &BTreeMap<TensorId, Ints>,
@@ -182,6 +184,7 @@ pub fn generate(
     tokens: Vec<u32>,
     prompt: &Prompt,
     sampling: Option<Sampling>,
+    input: Option<u32>,
 ) -> Result<Answer, String> {
     let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
     let most = match prompt.max_new_tokens {
@@ -201,7 +204,7 @@ pub fn generate(
         answer.push(token);
         if let Some(stream) = &mut stream {
             let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
-            tell(token, &said);
+            tell(token, &said, input);
             text.push_str(&said);
         }
         let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
-use prover_worker::input::{narrow, parse};
+use prover_worker::input::{Draw, Input, narrow, parse, parse_any};
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -15,6 +15,28 @@ fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 fn json_lists_become_inputs() {
     assert_eq!(parse(br#"{"input_data": [[1, -2.5], []]}"#).unwrap(), [vec![1.0, -2.5], vec![]]);
     assert_eq!(parse(br#"{"input_data": [[0]], "output_data": [[3]]}"#).unwrap(), [[0.0]]);
+}
+
+#[test]
+fn a_file_may_list_inputs() {
+    let values = |value: f32| Input::Values(vec![vec![value]], Draw::default());
+    let several = br#"{"inputs": [{"input_data": [[1]]}, {"input_data": [[2]]}]}"#;
+    assert_eq!(parse_any(several).unwrap(), [values(1.0), values(2.0)]);
+    assert_eq!(parse_any(br#"{"inputs": [{"input_data": [[3]]}]}"#).unwrap(), [values(3.0)]);
+    assert_eq!(parse(br#"{"inputs": [{"input_data": [[3]]}]}"#).unwrap(), [[3.0]]);
+    let most = |count: usize| format!(r#"{{"inputs": [{}]}}"#, vec![r#"{"prompt": "a"}"#; count].join(", "));
+    assert_eq!(parse_any(most(1024).as_bytes()).unwrap().len(), 1024);
+    for (json, expected) in [
+        (most(0), "inputs has 0 entries: 1 to 1024"),
+        (most(1025), "inputs has 1025 entries"),
+        (r#"{"inputs": [{"prompt": "a"}, {"prompt": ""}]}"#.into(), "inputs[1]: the prompt is empty"),
+        (r#"{"inputs": [{"inputs": []}]}"#.into(), "inputs[0]: neither"),
+        (r#"{"inputs": [{"prompt": "a"}], "seed": 1}"#.into(), "unknown field `seed`"),
+        (r#"{"inputs": {"prompt": "a"}}"#.into(), "neither"),
+    ] {
+        let message = parse_any(json.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}\nwanted {expected}");
+    }
 }
 
 #[test]
@@ -31,11 +53,12 @@ fn pictures_become_planes_from_0_to_1() {
 fn what_is_no_input_is_refused() {
     let png = encoded(GrayImage::new(4, 4), ImageFormat::Png);
     let alpha = encoded(DynamicImage::new_rgba8(2, 2), ImageFormat::Png);
-    let table: [(&[u8], &str); 9] = [
+    let table: [(&[u8], &str); 10] = [
         (b"", "neither a PNG or PGM picture nor JSON"),
         (b"[1, 2]", "neither"),
         (br#"{"input": [[1]]}"#, "unknown field `input`"),
         (br#"{"input_data": [1]}"#, "neither"),
+        (br#"{"inputs": [{"input_data": [[1]]}, {"input_data": [[1]]}]}"#, "one is needed here"),
         (br#"{"input_data": [["x"]]}"#, "neither"),
         (br#"{"input_data": [[0, 1e39]]}"#, "input_data[0][1] is 1"),
         (&png[..png.len() / 2], "the picture cannot be read"),

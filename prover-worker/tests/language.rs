@@ -105,10 +105,10 @@ impl Adder {
 fn a_prompt_is_answered_and_proved() {
     let adder = Adder::new();
     let execution = adder.execute(&json!({ "prompt": "27+35=" })).unwrap().artifact.digest;
-    let verified = adder.prove(execution);
+    let mut verified = adder.prove(execution);
     let setup: SetupManifest = adder.read(adder.setup);
     let tokenizer = Tokenizer::from_bytes("t", &adder.store.get(setup.tokenizer.unwrap().digest).unwrap()).unwrap();
-    let Generated { prompt, answer } = verified.generated.unwrap();
+    let Generated { prompt, answer } = verified.generated.remove(0);
     // The model's own end is part of the answer, and no text.
     assert_eq!((prompt.len(), answer.len(), answer.last()), (6, 3, Some(&tokenizer.eos()[0])));
     assert_eq!(
@@ -144,9 +144,9 @@ fn an_answer_is_drawn_by_its_seed() {
     assert!(adder.execute(&input(1, "10")).unwrap().reused && !adder.execute(&input(9, "10")).unwrap().reused);
     let drawn = adder.output(&input(1, "10")).drawn.unwrap();
     assert_eq!((drawn.seed, drawn.temperature.to_string().as_str()), (1, "10"));
-    let verified = adder.prove(first.artifact.digest);
-    assert_eq!(verified.sampling, Some(Sampling { seed: 1, temperature: 10_000 }));
-    let tokens: Vec<f64> = verified.generated.unwrap().answer.into_iter().map(f64::from).collect();
+    let mut verified = adder.prove(first.artifact.digest);
+    assert_eq!(verified.inferences[0].sampling, Some(Sampling { seed: 1, temperature: 10_000 }));
+    let tokens: Vec<f64> = verified.generated.remove(0).answer.into_iter().map(f64::from).collect();
     assert_eq!(tokens, adder.output(&input(1, "10")).values);
 
     // Tokens as values, a temperature that is not said, and the most likely tokens.
@@ -169,6 +169,35 @@ fn an_answer_is_drawn_by_its_seed() {
         let message = adder.refusal(&input);
         assert!(message.contains(expected), "{input}\ngave   {message}\nwanted {expected}");
     }
+}
+
+/// Several prompts, each with bounds and a draw of its own, are answered as each would be alone, and proved together.
+#[test]
+fn several_prompts_are_answered_and_proved_together() {
+    let adder = Adder::sampling();
+    let inputs = [
+        json!({ "prompt": "27+35=", "temperature": "0" }),
+        json!({ "prompt": "98+99=", "seed": 3, "temperature": "10" }),
+        json!({ "prompt": "98+99=", "temperature": "0", "maxNewTokens": 2 }),
+        json!({ "input_data": [[1, 10, 2, 11]], "temperature": "0" }),
+    ];
+    let executed = adder.execute(&json!({ "inputs": inputs })).unwrap();
+    let outputs = adder.read::<ExecutionManifest>(executed.artifact.digest).outputs;
+    assert_eq!(outputs.iter().map(|output| output.input).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
+    for (output, input) in outputs.iter().zip(&inputs) {
+        assert_eq!(Output { input: None, ..output.clone() }, adder.output(input));
+    }
+    let verified = adder.prove(executed.artifact.digest);
+    assert_eq!(verified.inferences.len(), 4);
+    for (generated, output) in verified.generated.iter().zip(&outputs) {
+        assert_eq!(generated.answer.iter().map(|&token| f64::from(token)).collect::<Vec<_>>(), output.values);
+    }
+    let seeds: Vec<_> = verified.inferences.iter().map(|inference| inference.sampling.map(|s| s.seed)).collect();
+    assert_eq!(seeds, [None, Some(3), None, None]);
+    let listed = |input: Value| adder.refusal(&json!({ "inputs": [inputs[0], input] }));
+    assert!(listed(json!({ "prompt": "1+2=" })).contains("inputs[1]: the model samples: give a seed"));
+    assert!(listed(json!({ "prompt": "1+2=?", "seed": 1 })).contains("inputs[1]: "));
+    assert!(listed(json!({ "input_data": [[1], [2]], "seed": 1 })).contains("inputs[1]: 2 lists are given"));
 }
 
 #[test]

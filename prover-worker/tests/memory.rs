@@ -48,7 +48,7 @@ fn proving_takes_about_the_memory_that_setup_expects() {
         let (execution, ..) = stage(&store, execute);
         for subgraph in 0..SUBGRAPHS {
             let (.., peak) = stage(&store, StageArgs::Prove(ProveArgs::of(execution.digest, subgraph)));
-            let need = memory_need(&memory, subgraph).unwrap();
+            let need = memory_need(&memory, subgraph, 1).unwrap();
             assert!((peak..8 * peak).contains(&need), "{model} {subgraph}: {peak} bytes were held, {need} expected");
         }
     }

@@ -57,7 +57,7 @@ pub fn aggregate<D: Device>(
     boundary: &Boundary,
     subgraphs: Vec<Vec<u8>>,
 ) -> Result<Vec<u8>, AggregateError> {
-    statement.check(key.graph())?;
+    statement.check(key)?;
     let expected = key.plan().subgraphs.len();
     if subgraphs.len() != expected {
         return Err(AggregateError::Count { found: subgraphs.len(), expected });

@@ -17,5 +17,5 @@ pub use boundary::{Boundary, MissingTensor, commit_boundary};
 pub use columns::{Leaf, LookupColumns, Witness};
 pub use instance::Instance;
 pub use prove::{ProveError, prove, prove_witness};
-pub use setup::{SetupError, Weights, setup};
+pub use setup::{SetupError, Weights, check_security, setup};
 pub use values::Values;

@@ -81,7 +81,11 @@ fn check_weights(graph: &Graph, weights: &Weights) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn check_security(key: &ModelKey) -> Result<(), SetupError> {
+/// Checks that every commitment of a proof under this key can be opened as securely as the key demands.
+///
+/// # Errors
+/// The first commitment that cannot.
+pub fn check_security(key: &ModelKey) -> Result<(), SetupError> {
     let target = opening_target(key);
     let reach = |place: String, layouts: &[&Layout]| {
         let sized: Vec<_> = layouts.iter().map(|&layout| (layout, 1)).collect();

@@ -86,11 +86,11 @@ fn exchanged_parts_are_rejected_by_both() {
     altered("another job's opening", &|proof| proof.opening = foreign.opening.clone());
     altered("no opening", &|proof| proof.opening.clear());
     altered("another model", &|proof| proof.model = foreign.model);
-    altered("another input", &|proof| proof.statement.inputs[0][5] += 1);
-    altered("another output", &|proof| proof.statement.outputs[0][5] -= 1);
-    altered("an output beyond its interval", &|proof| proof.statement.outputs[0][0] = i64::MAX);
-    altered("an output too many", &|proof| proof.statement.outputs[0].push(0));
-    altered("a port too many", &|proof| proof.statement.inputs.push(Vec::new()));
+    altered("another input", &|proof| proof.statement.inferences[0].inputs[0][5] += 1);
+    altered("another output", &|proof| proof.statement.inferences[0].outputs[0][5] -= 1);
+    altered("an output beyond its interval", &|proof| proof.statement.inferences[0].outputs[0][0] = i64::MAX);
+    altered("an output too many", &|proof| proof.statement.inferences[0].outputs[0].push(0));
+    altered("a port too many", &|proof| proof.statement.inferences[0].inputs.push(Vec::new()));
     rejected(&job, &other.proof, "another job's proof");
 }
 

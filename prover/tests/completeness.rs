@@ -12,7 +12,7 @@ fn a_network_of_every_kind_of_node_verifies_for_every_cut() {
     for cuts in [vec![], vec![2], vec![3, 9], vec![1, 2, 4, 5, 8, 11]] {
         let job = run(&net, &cuts);
         let verified = verify(&job.key, &job.proof).unwrap_or_else(|e| panic!("{cuts:?}: {e}"));
-        assert_eq!(verified.outputs, job.statement.outputs);
+        assert_eq!(verified.inferences, job.statement.inferences);
         assert!(verified.soundness.total_bits >= 128.0, "{}", verified.soundness);
     }
 }

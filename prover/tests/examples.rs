@@ -35,7 +35,7 @@ fn proved_class(model: &str, name: &str) -> usize {
     let (model, pixels) = imported(model, name);
     let verified = proved(&model, 4, vec![pixels]);
     assert!(verified.soundness.total_bits >= 128.0, "{}", verified.soundness);
-    let logits = &verified.outputs[0];
+    let logits = &verified.inferences[0].outputs[0];
     (0..logits.len()).max_by_key(|&i| (logits[i], std::cmp::Reverse(i))).expect("there are logits")
 }
 

@@ -18,13 +18,18 @@ fn generate(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Genera
     Generated { prompt: prompt.to_vec(), answer: answer.map(|token| token.expect("the model runs")).collect() }
 }
 
-/// Proves that the model gives this answer.
-fn proved(model: &Model, generated: &Generated, sampling: Option<Sampling>) -> Option<Generated> {
+/// What the model answered, and how it was drawn.
+type Answered = (Generated, Option<Sampling>);
+
+/// Proves that the model gives these answers, in one proof.
+fn proved(model: &Model, answered: &[Answered]) -> Vec<Answered> {
     let lengths = Lengths::of(&model.graph).expect("the model generates");
-    let inputs = generation::inputs(lengths, generated).expect("the answer fits");
-    let verified = common::imported::proved_drawn(model, 3, inputs.map(Ints::from).to_vec(), sampling);
-    assert_eq!(verified.sampling, sampling);
-    verified.generated
+    let given = |(generated, sampling): &Answered| {
+        (generation::inputs(lengths, generated).expect("the answer fits").map(Ints::from).to_vec(), *sampling)
+    };
+    let verified = common::imported::proved_together(model, 3, answered.iter().map(given).collect());
+    let sampling = verified.inferences.iter().map(|inference| inference.sampling);
+    verified.generated.into_iter().zip(sampling).collect()
 }
 
 #[test]
@@ -32,22 +37,25 @@ fn every_architecture_is_proved() {
     for name in ["gpt2", "gpt2-digits", "llama", "gemma3"] {
         let f = Fixture::load(name);
         let model = f.import(8, Output::Answers(4));
-        let mut generated = generate(&model, &f.tokens[..3], None);
-        assert_eq!(generated.answer.len(), 4);
+        let mut answered = (generate(&model, &f.tokens[..3], None), None);
+        assert_eq!(answered.0.answer.len(), 4);
         // An answer may end anywhere.
         for length in [4, 1] {
-            generated.answer.truncate(length);
-            assert_eq!(proved(&model, &generated, None), Some(generated.clone()), "{name}");
+            answered.0.answer.truncate(length);
+            assert_eq!(proved(&model, std::slice::from_ref(&answered)), [answered.clone()], "{name}");
         }
         let model = f.import(8, Output::Samples(4));
-        let sampling = Some(Sampling { seed: 5, temperature: 5000 });
-        let generated = generate(&model, &f.tokens[..3], sampling);
-        assert_eq!(proved(&model, &generated, sampling), Some(generated), "{name}");
+        let drawn = |prompt: &[u32], sampling| (generate(&model, prompt, sampling), sampling);
+        let sampling = |seed| Some(Sampling { seed, temperature: 5000 });
+        let together =
+            [drawn(&f.tokens[..3], sampling(5)), drawn(&f.tokens[..5], sampling(6)), drawn(&f.tokens[2..3], None)];
+        assert_eq!(proved(&model, &together[..1]), together[..1], "{name}");
+        assert_eq!(proved(&model, &together), together, "{name}");
     }
     let f = Fixture::load("bert");
     let model = f.import(8, f.whole());
     let tokens: Vec<i64> = f.tokens.iter().map(|&t| t.into()).collect();
-    let outputs = common::imported::proved(&model, 3, vec![Ints::from(tokens)]).outputs;
+    let outputs = common::imported::proved(&model, 3, vec![Ints::from(tokens)]).inferences.remove(0).outputs;
     let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(outputs[0].clone()));
     let error = embedding.iter().zip(&f.output[0]).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(embedding.len() == f.output[0].len() && error < 1e-3, "{error}");
@@ -74,5 +82,5 @@ fn a_trained_model_is_proved_to_sort() {
     let prompt = [2, 1, 0, 2, 0, 1];
     let generated = generate(&model, &prompt, None);
     assert_eq!(generated.answer, [0, 0, 1, 1, 2, 2]);
-    assert_eq!(proved(&model, &generated, None), Some(generated));
+    assert_eq!(proved(&model, &[(generated.clone(), None)]), [(generated, None)]);
 }

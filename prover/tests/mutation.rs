@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::attempt::Attempt;
 use common::nets::{convnet, large, layers};
 use common::verdict::Keys;
 use common::{Job, run};
@@ -73,9 +74,12 @@ fn fields(job: &Job) -> Vec<Field> {
     let mut walk = Fields { fields: Vec::new(), at: 0 };
     walk.add("magic", 8);
     walk.add("model", 32);
-    walk.ports("input", &proof.statement.inputs);
-    walk.ports("output", &proof.statement.outputs);
-    walk.add("flag of sampling", 1);
+    walk.add("number of inferences", 8);
+    for inference in &proof.statement.inferences {
+        walk.ports("input", &inference.inputs);
+        walk.ports("output", &inference.outputs);
+        walk.add("flag of sampling", 1);
+    }
     walk.add("flag of boundary", 1);
     if proof.boundary.is_some() {
         walk.add("boundary root", 32);
@@ -145,6 +149,16 @@ fn every_field_of_a_proof_of_every_kind_of_node() {
 #[test]
 fn every_field_of_a_proof_with_large_commitments() {
     mutate_fields(&run(&large(), &[2]));
+}
+
+#[test]
+fn every_field_of_a_proof_of_several_inferences() {
+    let mut net = layers();
+    let runs = net.runs(3);
+    let attempt = Attempt::together(&net, &[1, 2], &runs);
+    let (boundary, proof) = (attempt.boundary(), attempt.proof());
+    let Attempt { key, statement, .. } = attempt;
+    mutate_fields(&Job { key, statement, boundary, subgraphs: vec![], proof });
 }
 
 #[test]

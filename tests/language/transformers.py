@@ -96,7 +96,7 @@ def exported(path, weights):
         run = [PROGRAM, "run", f"{folder}/job.yaml", "--store", f"{folder}/store", "--output", f"{folder}/out", "--json"]
         subprocess.run(run, check=True, capture_output=True)
         verify = [PROGRAM, "verify", f"{folder}/out/proof.bin", "--model", f"{folder}/out/model.key", "--json"]
-        output = json.loads(subprocess.run(verify, check=True, capture_output=True, text=True).stdout)["outputs"][0]
+        output = json.loads(subprocess.run(verify, check=True, capture_output=True, text=True).stdout)["inferences"][0]["outputs"][0]
     proved = torch.tensor(output["integers"], dtype=torch.float64) / 2 ** output["exponent"]
     return ((proved - expected).abs().max() / expected.abs().max()).item()
 

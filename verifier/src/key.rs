@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Version of the protocol and of the proof's encoding.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 const MAGIC: &[u8; 8] = b"pm-key\0\x03";
 
 /// Proven security of a whole proof, after all union bounds.
@@ -83,6 +83,8 @@ struct Contents {
 #[derive(Clone, Debug)]
 pub struct ModelKey {
     contents: Contents,
+    /// Size and graph of a batch, if that is more than one inference.
+    batch: Option<(usize, Graph)>,
     plan: Plan,
     commitment: Digest,
 }
@@ -115,7 +117,7 @@ impl ModelKey {
             ));
         }
         let commitment = *blake3::hash(&encode(&contents)).as_bytes();
-        Ok(Self { contents, plan, commitment })
+        Ok(Self { contents, batch: None, plan, commitment })
     }
 
     /// Decodes a key.
@@ -141,9 +143,36 @@ impl ModelKey {
         self.commitment
     }
 
-    /// The relation.
-    pub const fn graph(&self) -> &Graph {
+    /// The key for a batch of this size: same model, same weights, same commitment; graph and plan of the batch.
+    ///
+    /// # Errors
+    /// If the model cannot be proved for so many inferences together: see [`Graph::batch`].
+    pub fn for_batch(&self, size: usize) -> Result<Self, GraphError> {
+        let contents = self.contents.clone();
+        let batch = (size != 1).then(|| Ok((size, contents.graph.batch(size)?))).transpose()?;
+        let plan = Plan::new(batch.as_ref().map_or(&contents.graph, |(_, graph)| graph), &contents.partition);
+        Ok(Self { contents, batch, plan, commitment: self.commitment })
+    }
+
+    /// The relation for one inference.
+    pub const fn model(&self) -> &Graph {
         &self.contents.graph
+    }
+
+    /// The relation that is proved: the model's, or that of [a batch](Self::for_batch).
+    pub const fn graph(&self) -> &Graph {
+        match &self.batch {
+            Some((_, graph)) => graph,
+            None => &self.contents.graph,
+        }
+    }
+
+    /// How many inferences [`Self::graph`] is for.
+    pub const fn batch_size(&self) -> usize {
+        match &self.batch {
+            Some((size, _)) => *size,
+            None => 1,
+        }
     }
 
     /// Who proves what.

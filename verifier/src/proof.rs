@@ -3,12 +3,12 @@
 //! All integers little-endian; lengths before lists; nothing may follow the end.
 
 use crate::sampling::Sampling;
-use crate::statement::Statement;
+use crate::statement::{Inference, Statement};
 use crate::transcript::Digest;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x03";
+const MAGIC: &[u8; 8] = b"pm-prf\0\x04";
 
 /// A proof, taken apart but not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,17 @@ impl Proof {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&self.model);
-        for ports in [&self.statement.inputs, &self.statement.outputs] {
-            put_len(&mut out, ports.len());
-            for values in ports {
-                put_len(&mut out, values.len());
-                values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+        put_len(&mut out, self.statement.inferences.len());
+        for inference in &self.statement.inferences {
+            for ports in [&inference.inputs, &inference.outputs] {
+                put_len(&mut out, ports.len());
+                for values in ports {
+                    put_len(&mut out, values.len());
+                    values.iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
+                }
             }
+            out.extend_from_slice(&inference.sampling_bytes());
         }
-        out.extend_from_slice(&self.statement.sampling_bytes());
         out.push(self.boundary.is_some().into());
         self.boundary.iter().for_each(|root| out.extend_from_slice(root));
         put_len(&mut out, self.subgraphs.len());
@@ -60,25 +63,10 @@ impl Proof {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFormatError> {
         let mut rest = bytes.strip_prefix(MAGIC).ok_or(ProofFormatError("it does not begin like one"))?;
         let model = *take(&mut rest)?;
-        let mut ports = || -> Result<Vec<Vec<i64>>, ProofFormatError> {
-            let count = len(&mut rest, 8)?;
-            let mut ports = Vec::with_capacity(count);
-            for _ in 0..count {
-                let n = len(&mut rest, 8)?;
-                let values = (0..n).map(|_| take(&mut rest).map(|b| i64::from_le_bytes(*b)));
-                ports.push(values.collect::<Result<_, _>>()?);
-            }
-            Ok(ports)
-        };
-        let (inputs, outputs) = (ports()?, ports()?);
-        let sampling = match flag(&mut rest)? {
-            false => None,
-            true => Some(Sampling {
-                seed: u64::from_le_bytes(*take(&mut rest)?),
-                temperature: u32::from_le_bytes(*take(&mut rest)?),
-            }),
-        };
-        let statement = Statement { inputs, outputs, sampling };
+        // Two counts of ports and a flag at least.
+        let count = len(&mut rest, 17)?;
+        let inferences = (0..count).map(|_| take_inference(&mut rest)).collect::<Result<_, _>>()?;
+        let statement = Statement { inferences };
         let boundary = if flag(&mut rest)? { Some(*take(&mut rest)?) } else { None };
         let count = len(&mut rest, 8)?;
         let mut blob = || -> Result<Vec<u8>, ProofFormatError> {
@@ -94,6 +82,27 @@ impl Proof {
         }
         Ok(Self { model, statement, boundary, subgraphs, opening })
     }
+}
+
+fn take_inference(rest: &mut &[u8]) -> Result<Inference, ProofFormatError> {
+    let mut ports = || -> Result<Vec<Vec<i64>>, ProofFormatError> {
+        let count = len(rest, 8)?;
+        let mut ports = Vec::with_capacity(count);
+        for _ in 0..count {
+            let n = len(rest, 8)?;
+            let values = (0..n).map(|_| take(rest).map(|b| i64::from_le_bytes(*b)));
+            ports.push(values.collect::<Result<_, _>>()?);
+        }
+        Ok(ports)
+    };
+    let (inputs, outputs) = (ports()?, ports()?);
+    let sampling = match flag(rest)? {
+        false => None,
+        true => {
+            Some(Sampling { seed: u64::from_le_bytes(*take(rest)?), temperature: u32::from_le_bytes(*take(rest)?) })
+        }
+    };
+    Ok(Inference { inputs, outputs, sampling })
 }
 
 const TOO_SHORT: ProofFormatError = ProofFormatError("it is too short");

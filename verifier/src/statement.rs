@@ -1,4 +1,4 @@
-//! What a proof says: this model, on these inputs, gives these outputs.
+//! What a proof says: this model, on these inputs, gives these outputs; once, or for each input of a batch.
 
 use crate::generation;
 use crate::graph::{Graph, Port, TensorId};
@@ -10,15 +10,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-/// Public inputs and outputs: for each port its integers, row-major. Noise is named, not listed.
+/// Public inputs and outputs of one run of the model: for each port its integers, row-major. Noise is named, not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Statement {
+pub struct Inference {
     /// In the order of the graph's inputs, those that are [given](Graph::given).
     pub inputs: Vec<Vec<i64>>,
     /// In the order of the graph's outputs.
     pub outputs: Vec<Vec<i64>>,
     /// How a model that samples draws its choices; without, it takes the most likely tokens.
     pub sampling: Option<Sampling>,
+}
+
+/// What one proof says: the inferences of a batch, at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// In the order of the inputs that were asked for.
+    pub inferences: Vec<Inference>,
 }
 
 /// Public values that do not fit the model.
@@ -31,17 +38,17 @@ pub struct StatementError {
     pub problem: String,
 }
 
-impl Statement {
-    /// Checks that every value fits its port's shape and interval.
+impl Inference {
+    /// Checks that every value fits its port's shape and interval in the graph of one inference.
     ///
     /// # Errors
     /// The first port that does not fit.
-    pub fn check(&self, graph: &Graph) -> Result<(), StatementError> {
-        check_ports(graph, "input", graph.given(), &self.inputs)?;
-        check_ports(graph, "output", &graph.outputs, &self.outputs)?;
+    pub fn check(&self, model: &Graph) -> Result<(), StatementError> {
+        check_ports(model, "input", model.given(), &self.inputs)?;
+        check_ports(model, "output", &model.outputs, &self.outputs)?;
         let fail = |problem| Err(StatementError { tensor: "sampling".into(), problem });
         match self.sampling {
-            Some(_) if graph.noise().is_none() => fail("the model does not sample".into()),
+            Some(_) if model.noise().is_none() => fail("the model does not sample".into()),
             Some(sampling) if !sampling.is_valid() => {
                 fail(alloc::format!("temperature {} is not 1 to {MAX_TEMPERATURE} thousandths", sampling.temperature))
             }
@@ -49,40 +56,94 @@ impl Statement {
         }
     }
 
-    /// Values of an input of the graph; noise is derived. `None` for another tensor, or if the statement does not fit the graph.
-    pub fn input(&self, graph: &Graph, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
-        if graph.noise().is_some_and(|noise| noise.tensor == tensor) {
+    /// Values of an input of the model's graph; noise is derived. `None` for another tensor, or if the inference does not fit the graph.
+    pub fn input(&self, model: &Graph, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+        if model.noise().is_some_and(|noise| noise.tensor == tensor) {
             // The second input of a model that samples is the position of the prompt's last token.
             let last = usize::try_from(*self.inputs.get(1)?.first()?).ok()?;
-            return generation::noise(graph, last, self.sampling).map(Cow::Owned);
+            return generation::noise(model, last, self.sampling).map(Cow::Owned);
         }
-        let place = graph.given().iter().position(|port| port.tensor == tensor)?;
+        let place = model.given().iter().position(|port| port.tensor == tensor)?;
         Some(Cow::Borrowed(self.inputs.get(place)?))
     }
 
-    /// BLAKE3 over protocol version, model commitment, inputs and outputs, lengths before lists, and the sampling.
-    pub fn digest(&self, key: &ModelKey) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"proofmill/statement");
-        hasher.update(&PROTOCOL_VERSION.to_le_bytes());
-        hasher.update(&key.commitment());
-        for ports in [&self.inputs, &self.outputs] {
-            hasher.update(&(ports.len() as u64).to_le_bytes());
-            for values in ports {
-                hasher.update(&(values.len() as u64).to_le_bytes());
-                values.iter().for_each(|v| {
-                    hasher.update(&v.to_le_bytes());
-                });
-            }
-        }
-        hasher.update(&self.sampling_bytes());
-        *hasher.finalize().as_bytes()
+    fn output(&self, model: &Graph, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+        let place = model.outputs.iter().position(|port| port.tensor == tensor)?;
+        Some(Cow::Borrowed(self.outputs.get(place)?))
     }
 
     /// A byte 0; or 1, seed and temperature.
     pub(crate) fn sampling_bytes(&self) -> Vec<u8> {
         let Some(Sampling { seed, temperature }) = self.sampling else { return alloc::vec![0] };
         [&[1][..], &seed.to_le_bytes(), &temperature.to_le_bytes()].concat()
+    }
+}
+
+impl Statement {
+    /// What a run on one input says.
+    pub fn of(inference: Inference) -> Self {
+        Self { inferences: alloc::vec![inference] }
+    }
+
+    /// Checks that there are as many inferences as the key is for, and that every one fits the model.
+    ///
+    /// # Errors
+    /// The first port that does not fit.
+    pub fn check(&self, key: &ModelKey) -> Result<(), StatementError> {
+        let (found, expected) = (self.inferences.len(), key.batch_size());
+        if found != expected {
+            return Err(StatementError {
+                tensor: "inferences".into(),
+                problem: alloc::format!("{found} given, the key is for {expected}"),
+            });
+        }
+        for (index, inference) in self.inferences.iter().enumerate() {
+            let place = |error: StatementError| match self.inferences.len() {
+                1 => error,
+                _ => StatementError { tensor: alloc::format!("inference {index}, {}", error.tensor), ..error },
+            };
+            inference.check(key.model()).map_err(place)?;
+        }
+        Ok(())
+    }
+
+    /// Values of a public tensor in the graph of a batch as large as the statement: those of all inferences one after another, or,
+    /// of an output that depends on no input, those that all have. `None` for another tensor, or if the statement does not fit.
+    pub fn values(&self, key: &ModelKey, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+        let model = key.model();
+        let one = |inference: &'_ Inference| match inference.input(model, tensor) {
+            Some(values) => Some(values.into_owned()),
+            None => inference.output(model, tensor).map(Cow::into_owned),
+        };
+        let (first, others) = self.inferences.split_first()?;
+        if key.graph().tensor(tensor).shape == model.tensor(tensor).shape {
+            let values = first.input(model, tensor).or_else(|| first.output(model, tensor))?;
+            return others.iter().all(|other| one(other).as_deref() == Some(&values)).then_some(values);
+        }
+        let all: Option<Vec<Vec<i64>>> = self.inferences.iter().map(one).collect();
+        Some(Cow::Owned(all?.concat()))
+    }
+
+    /// BLAKE3 over protocol version, model commitment, and for each inference inputs, outputs and sampling, lengths before lists.
+    pub fn digest(&self, key: &ModelKey) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"proofmill/statement");
+        hasher.update(&PROTOCOL_VERSION.to_le_bytes());
+        hasher.update(&key.commitment());
+        hasher.update(&(self.inferences.len() as u64).to_le_bytes());
+        for inference in &self.inferences {
+            for ports in [&inference.inputs, &inference.outputs] {
+                hasher.update(&(ports.len() as u64).to_le_bytes());
+                for values in ports {
+                    hasher.update(&(values.len() as u64).to_le_bytes());
+                    values.iter().for_each(|v| {
+                        hasher.update(&v.to_le_bytes());
+                    });
+                }
+            }
+            hasher.update(&inference.sampling_bytes());
+        }
+        *hasher.finalize().as_bytes()
     }
 }
 

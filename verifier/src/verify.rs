@@ -5,16 +5,14 @@ use crate::argument::ledger::PointValue;
 use crate::argument::{Rejection, require, subgraph};
 use crate::commitment::{self, Claim, Claimed, Layout, OpeningError, ParametersError, opening_soundness};
 use crate::generation::{self, Generated, GenerationError};
-use crate::graph::{Interface, TensorId};
+use crate::graph::{GraphError, Interface, TensorId};
 use crate::key::ModelKey;
 use crate::multilinear::evaluate;
 use crate::plan::Home;
 use crate::proof::{Proof, ProofFormatError};
-use crate::sampling::Sampling;
 use crate::soundness::{ErrorTerm, Soundness};
-use crate::statement::{Statement, StatementError};
+use crate::statement::{Inference, Statement, StatementError};
 use crate::transcript::{Digest, Reader, Transcript};
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -26,14 +24,10 @@ pub const DOMAIN: &str = "proofmill/aggregate/1";
 /// What an accepted proof says.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// Public inputs, by port.
-    pub inputs: Vec<Vec<i64>>,
-    /// Public outputs, by port.
-    pub outputs: Vec<Vec<i64>>,
-    /// What they say, if the model generates.
-    pub generated: Option<Generated>,
-    /// How the model drew its choices, if it did.
-    pub sampling: Option<Sampling>,
+    /// The public values of every inference, at least one.
+    pub inferences: Vec<Inference>,
+    /// What each of them says, if the model generates; else none.
+    pub generated: Vec<Generated>,
     /// Digest of the statement.
     pub statement: Digest,
     /// Every error term, and their union.
@@ -57,6 +51,9 @@ pub enum VerifyError {
     /// The public values do not fit the model.
     #[error("the proof's public values do not fit the model: {0}")]
     Statement(#[from] StatementError),
+    /// The model cannot be proved for so many inferences.
+    #[error("the proof's number of inferences: {0}")]
+    Batch(#[from] GraphError),
     /// The public values are not a prompt and its answer.
     #[error("the proof's public values are no generation: {0}")]
     Generation(#[from] GenerationError),
@@ -209,10 +206,6 @@ pub fn settle_public(
     outside: &[(TensorId, PointValue)],
 ) -> Result<Vec<Claim>, Rejection> {
     let graph = key.graph();
-    let output = |tensor: TensorId| {
-        let place = graph.outputs.iter().position(|port| port.tensor == tensor)?;
-        Some(Cow::Borrowed(statement.outputs.get(place)?.as_slice()))
-    };
     let mut open: Vec<Claim> = Vec::new();
     for (tensor, claim) in outside {
         if let Home::Boundary(place) = home(key, *tensor) {
@@ -223,7 +216,7 @@ pub fn settle_public(
             continue;
         }
         let name = || format!("public tensor '{}'", graph.tensor(*tensor).name);
-        let values = statement.input(graph, *tensor).or_else(|| output(*tensor));
+        let values = statement.values(key, *tensor);
         let shape = &graph.tensor(*tensor).shape;
         let holds = values.is_some_and(|v| evaluate(shape, &v, &claim.point) == claim.value);
         require(holds, name, "the claim on a public tensor")?;
@@ -248,13 +241,14 @@ pub fn begin_aggregate(
     subgraphs.iter().for_each(|proof| transcript.absorb("subgraph", proof));
 }
 
-/// What a statement about a model that generates says; `None` if the model does not.
+/// What each inference of a model that generates says; nothing if the model does not.
 ///
 /// # Errors
-/// If it says nothing.
-pub fn generated(key: &ModelKey, statement: &Statement) -> Result<Option<Generated>, GenerationError> {
-    let Interface::Generation(_) = key.graph().interface else { return Ok(None) };
-    generation::read(key.graph(), &statement.inputs, &statement.outputs).map(Some)
+/// If one says nothing.
+pub fn generated(key: &ModelKey, statement: &Statement) -> Result<Vec<Generated>, GenerationError> {
+    let Interface::Generation(_) = key.model().interface else { return Ok(Vec::new()) };
+    let read = |inference: &Inference| generation::read(key.model(), &inference.inputs, &inference.outputs);
+    statement.inferences.iter().map(read).collect()
 }
 
 /// Verifies a proof against a model key that the caller trusts.
@@ -266,7 +260,10 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
     if proof.model != key.commitment() {
         return Err(VerifyError::Model { found: hex(&proof.model), expected: hex(&key.commitment()) });
     }
-    proof.statement.check(key.graph())?;
+    let size = proof.statement.inferences.len();
+    let batch = if size == key.batch_size() { None } else { Some(key.for_batch(size)?) };
+    let key = batch.as_ref().unwrap_or(key);
+    proof.statement.check(key)?;
     let generated = generated(key, &proof.statement)?;
     let expected = key.plan().subgraphs.len();
     if proof.subgraphs.len() != expected {
@@ -289,8 +286,7 @@ pub fn verify(key: &ModelKey, proof: &[u8]) -> Result<Verified, VerifyError> {
     if soundness.total_bits < f64::from(demanded) {
         return Err(VerifyError::Soundness { found: soundness.total_bits, demanded });
     }
-    let Statement { inputs, outputs, sampling } = proof.statement;
-    Ok(Verified { inputs, outputs, generated, sampling, statement, soundness })
+    Ok(Verified { inferences: proof.statement.inferences, generated, statement, soundness })
 }
 
 fn verify_boundary(

@@ -3,7 +3,7 @@
 use verifier::generation::{Generation, noise};
 use verifier::graph::*;
 use verifier::sampling::{MAX_EXPONENT, MAX_TEMPERATURE, Sampling, range};
-use verifier::statement::Statement;
+use verifier::statement::Inference;
 
 const VOCABULARY: i64 = 4;
 const EXPONENT: i32 = 20;
@@ -36,8 +36,8 @@ fn graph() -> Graph {
     }
 }
 
-fn statement(sampling: Option<Sampling>) -> Statement {
-    Statement { inputs: vec![vec![1; 6], vec![2]], outputs: vec![vec![1; 3]], sampling }
+fn inference(sampling: Option<Sampling>) -> Inference {
+    Inference { inputs: vec![vec![1; 6], vec![2]], outputs: vec![vec![1; 3]], sampling }
 }
 
 #[test]
@@ -45,13 +45,13 @@ fn a_statement_names_noise_and_does_not_list_it() {
     let graph = graph();
     graph.check().expect("the ports fit");
     assert_eq!((graph.given().len(), graph.noise().map(|p| p.tensor)), (2, Some(TensorId(2))));
-    statement(None).check(&graph).expect("nothing is drawn");
-    let drawn = statement(Some(SAMPLING));
+    inference(None).check(&graph).expect("nothing is drawn");
+    let drawn = inference(Some(SAMPLING));
     drawn.check(&graph).expect("it is drawn");
-    let listed = Statement { inputs: [&drawn.inputs[..], &[vec![0; 12]]].concat(), ..drawn.clone() };
+    let listed = Inference { inputs: [&drawn.inputs[..], &[vec![0; 12]]].concat(), ..drawn.clone() };
     listed.check(&graph).expect_err("noise is listed");
     for temperature in [0, MAX_TEMPERATURE + 1, u32::MAX] {
-        let error = statement(Some(Sampling { temperature, ..SAMPLING })).check(&graph).unwrap_err().to_string();
+        let error = inference(Some(Sampling { temperature, ..SAMPLING })).check(&graph).unwrap_err().to_string();
         assert!(error.contains("thousandths"), "{error}");
     }
     let greedy = Graph {
@@ -69,7 +69,7 @@ fn a_statement_names_noise_and_does_not_list_it() {
     assert_eq!(drawn.input(&graph, TensorId(2)).as_deref(), Some(&rows.collect::<Vec<_>>()[..]));
     assert_eq!(drawn.input(&graph, TensorId(1)).as_deref(), Some(&[2][..]));
     assert_eq!(drawn.input(&graph, TensorId(3)), None);
-    assert_eq!(statement(None).input(&graph, TensorId(2)).as_deref(), Some(&[0; 12][..]));
+    assert_eq!(inference(None).input(&graph, TensorId(2)).as_deref(), Some(&[0; 12][..]));
     let others = [
         Sampling { seed: 4, ..SAMPLING }.noise(2, 4, EXPONENT),
         SAMPLING.noise(3, 4, EXPONENT),

@@ -100,9 +100,9 @@ impl Tensors for Random {
     }
 }
 
-/// Token numbers, spread over the vocabulary.
-fn tokens(count: usize, vocabulary: usize) -> Vec<u32> {
-    (0..count).map(|i| ((i * i * 7919 + i * 104_729 + 15_485_863) % vocabulary) as u32).collect()
+/// Token numbers, spread over the vocabulary, others for each seed.
+fn tokens(count: usize, vocabulary: usize, seed: usize) -> Vec<u32> {
+    (0..count).map(|i| ((i * i * 7919 + i * 104_729 + (seed + 1) * 15_485_863) % vocabulary) as u32).collect()
 }
 
 /// Tokens of the sequence, and of the answer in it.
@@ -123,7 +123,7 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
     let config = Config::from_hugging_face(&described)?;
     let vocabulary = json["vocab_size"].as_u64().unwrap_or_default() as usize;
     let [length, answer] = lengths(args);
-    let sample = tokens(length, vocabulary).into_iter().map(|t| t as f32).collect();
+    let sample = tokens(length, vocabulary, 0).into_iter().map(|t| t as f32).collect();
     let options = ImportOptions { samples: vec![vec![sample]], ..ImportOptions::default() };
     let output = if args.setup.sampling { Output::Samples(answer) } else { Output::Answers(answer) };
     let model = language::import(&config, &Random(shape), length, output, &options)?;
@@ -139,11 +139,15 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
 
     let mut executor = Executor::new(&store_url, Device::Cpu);
     let mut run = |stage| run_alone(&mut executor, stage);
-    let mut input = json!({ "input_data": [tokens(length + 1 - answer, vocabulary)] });
-    if args.setup.sampling {
-        input["seed"] = 1.into();
-    }
-    let input = store.put(serde_json::to_vec(&input)?)?;
+    let input = |seed: u32| {
+        let mut input = json!({ "input_data": [tokens(length + 1 - answer, vocabulary, seed as usize)] });
+        if args.setup.sampling {
+            input["seed"] = (seed + 1).into();
+        }
+        input
+    };
+    let inputs = json!({ "inputs": (0..args.inputs).map(input).collect::<Vec<_>>() });
+    let input = store.put(serde_json::to_vec(&inputs)?)?;
     let execution =
         run(StageArgs::Execute(ExecuteArgs { setup: setup.digest, input: format!("artifact:{}", input.digest) }))?;
     let execution_digest = execution.artifact.digest;

@@ -13,7 +13,7 @@ use kernels::floor::Rates;
 use prover::floor;
 use prover_worker::{store::Store, usage};
 use serde_json::{Value, json};
-use verifier::key::ModelKey;
+use verifier::{key::ModelKey, proof::Proof};
 
 use super::primitives::{describe_machine, explain};
 use crate::{
@@ -52,7 +52,9 @@ struct Measured {
     all_but_setup: Cost,
     verify_seconds: f64,
     subgraphs: usize,
-    /// In the model's einsums.
+    /// Inputs that were proved together.
+    inferences: usize,
+    /// In the model's einsums, for all inputs.
     multiply_adds: u64,
     proof: ProofManifest,
     rates: Rates,
@@ -95,7 +97,9 @@ pub fn conclude(
     proof: ProofManifest,
     more: impl Fn(&ModelKey) -> String,
 ) -> Result<()> {
-    let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?;
+    let bytes = store.get(proof.proof.digest)?;
+    let inferences = Proof::from_bytes(&bytes)?.statement.inferences.len();
+    let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?.for_batch(inferences)?;
     let rates = Rates::measure(usage::cpu_seconds);
     let of_stage = |stage: Stage| {
         let work = match stage {
@@ -111,8 +115,9 @@ pub fn conclude(
     let measured = Measured {
         stages,
         all_but_setup: Cost { floor, ..cost(usages, |stage| stage != Stage::Setup) },
-        verify_seconds: verification(&key, &store.get(proof.proof.digest)?)?,
+        verify_seconds: verification(&key, &bytes)?,
         subgraphs: usages.iter().filter(|task| task.task.stage() == Stage::Prove).count(),
+        inferences,
         multiply_adds: floor::multiply_adds(key.graph()),
         proof,
         rates,
@@ -148,7 +153,8 @@ fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
 }
 
 fn report(measured: &Measured) -> String {
-    let Measured { stages, all_but_setup, verify_seconds, subgraphs, multiply_adds, proof, rates } = measured;
+    let Measured { stages, all_but_setup, verify_seconds, subgraphs, inferences, multiply_adds, proof, rates } =
+        measured;
     let row = |name: &str, cost: &Cost| {
         format!(
             "{name:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
@@ -173,6 +179,9 @@ fn report(measured: &Measured) -> String {
     let (proof_bytes, key_bytes) = (format::bytes(proof.proof.bytes), format::bytes(proof.key.bytes));
     text += &format!("proof {proof_bytes}, key {key_bytes}, {} bits\n", proof.soundness_bits);
     let throughput = *multiply_adds as f64 / all_but_setup.seconds;
+    if *inferences > 1 {
+        text += &format!("{inferences} inputs in one proof\n");
+    }
     text += &format!("{multiply_adds} multiply-adds of the model, {throughput:.2e} in a second of all but setup\n");
     text + &format!("\n{}.\n", explain(rates))
 }
@@ -195,6 +204,7 @@ fn report_json(measured: &Measured) -> Value {
         "allButSetup": describe(&measured.all_but_setup),
         "verifySeconds": measured.verify_seconds,
         "subgraphs": measured.subgraphs,
+        "inferences": measured.inferences,
         "multiplyAdds": measured.multiply_adds,
         "multiplyAddsPerSecond": measured.multiply_adds as f64 / measured.all_but_setup.seconds,
         "proofBytes": measured.proof.proof.bytes,

@@ -133,6 +133,8 @@ pub struct Token {
     pub token: u32,
     /// What it says, with those before it that said nothing whole.
     pub text: String,
+    /// Which prompt it answers, if there are several.
+    pub input: Option<u32>,
 }
 
 /// A log that is read through; tokens in it are passed on at once.

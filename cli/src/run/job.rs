@@ -64,8 +64,9 @@ impl Job {
     /// A job whose sources are URLs. `store` is a URL too.
     pub fn new(spec: ProofJobSpec, store_url: &str) -> Result<Self> {
         let store = Store::open(store_url)?;
-        let input = match (&spec.input.url, spec.input.inline()) {
-            (Some(url), _) => url.clone(),
+        let url = spec.input.as_ref().and_then(|input| input.url.clone());
+        let input = match (url, spec.input_file()) {
+            (Some(url), _) => url,
             (None, Some(file)) => format!("artifact:{}", store.put(file)?.digest),
             (None, None) => anyhow::bail!("spec.input: must have exactly one of values, url and prompt"),
         };

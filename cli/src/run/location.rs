@@ -21,7 +21,7 @@ pub fn resolve(spec: &mut ProofJobSpec, base: &Path) -> Result<()> {
             *sample = source(base, sample).with_context(|| format!("spec.model.calibration[{position}]"))?;
         }
     }
-    if let Some(url) = &mut spec.input.url {
+    if let Some(url) = spec.input.as_mut().and_then(|input| input.url.as_mut()) {
         *url = source(base, url).context("spec.input.url")?;
     }
     let store = spec.store.as_mut().and_then(|store| store.url.as_mut());

@@ -94,17 +94,20 @@ impl Progress {
     }
 
     /// A language model has chosen a token.
-    pub fn token(&self, Token { token, text }: &Token) {
+    pub fn token(&self, Token { token, text, input }: &Token) {
         match &self.how {
             How::Silent => {}
-            How::Json => println!("{}", json!({ "event": "token", "token": token, "text": text })),
+            How::Json => println!("{}", json!({ "event": "token", "token": token, "text": text, "input": input })),
             // The whole answer is printed when it is there; meanwhile its end is shown where the phase is.
             How::Bar(bar) => {
                 let message = bar.message();
                 let (phase, said) = message.split_once(": ").unwrap_or((&message, ""));
+                // Answers to several prompts follow each other.
+                let label = input.map_or(String::new(), |input| format!("[{input}] "));
+                let said = said.strip_prefix(&label).unwrap_or("");
                 let said = format!("{said}{}", text.replace('\n', " "));
                 let from = said.char_indices().rev().nth(SHOWN - 1).map_or(0, |(index, _)| index);
-                bar.set_message(format!("{phase}: {}", &said[from..]));
+                bar.set_message(format!("{phase}: {label}{}", &said[from..]));
             }
         }
     }

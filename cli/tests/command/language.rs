@@ -35,7 +35,10 @@ fn an_answer_is_told_token_by_token_and_its_proof_says_what_it_is() {
     assert!(code == Some(0) && without.contains("\n  6 2 12\n"), "{without}");
     let (_, json, _) = verify(Some(&tokenizer), true);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["generation"]["answer"], serde_json::json!({ "tokens": [6, 2, 12], "text": "62" }));
+    assert_eq!(
+        json["inferences"][0]["generation"]["answer"],
+        serde_json::json!({ "tokens": [6, 2, 12], "text": "62" })
+    );
 
     // Another tokenizer would have the proof say something else.
     let other = path("other.tokenizer");
@@ -46,6 +49,36 @@ fn an_answer_is_told_token_by_token_and_its_proof_says_what_it_is() {
     let (code, said, error) = verify(Some(&other), false);
     assert_eq!((code, said.as_str()), (Some(1), ""));
     assert!(error.contains("this is not the tokenizer that the model key names"), "{error}");
+}
+
+#[test]
+fn several_prompts_are_answered_and_one_proof_says_all_answers() {
+    let place = tempfile::tempdir().unwrap();
+    let run = |json: bool| {
+        let mut command = proofmill(["run", "--store", "store", "--output", "out"]);
+        command.args(json.then_some("--json")).arg(example("batch.yaml")).current_dir(place.path()).output().unwrap()
+    };
+    let told = events(&run(true));
+    let answer = |input: u64| -> String {
+        let of = |event: &&serde_json::Value| event["event"] == "token" && event["input"] == input;
+        told.iter().filter(of).map(|event| event["text"].as_str().unwrap()).collect()
+    };
+    assert_eq!([answer(0), answer(1), answer(2)], ["62", "107", "3"]);
+    let outputs = event(&told, "result")["outputs"].as_array().unwrap();
+    assert_eq!(outputs.iter().map(|output| output["input"].as_u64()).collect::<Vec<_>>(), [0, 1, 2].map(Some));
+    let shown = text(&run(false).stdout);
+    assert!(shown.contains("input 1\nanswer (4 tokens)\n  107\n"), "{shown}");
+    let verify = |json: bool| {
+        let mut command =
+            proofmill(["verify", "out/proof.bin", "--model", "out/model.key", "--tokenizer", "out/model.tokenizer"]);
+        text(&command.args(json.then_some("--json")).current_dir(place.path()).output().unwrap().stdout)
+    };
+    let said = verify(false);
+    assert!(said.contains("input 2\nafter the prompt (4 tokens)\n  1+2=\nanswers"), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&verify(true)).unwrap();
+    let inferences = json["inferences"].as_array().unwrap();
+    let texts = inferences.iter().map(|inference| inference["generation"]["answer"]["text"].as_str().unwrap());
+    assert_eq!(texts.collect::<Vec<_>>(), ["62", "107", "3"]);
 }
 
 #[test]
@@ -77,19 +110,19 @@ fn a_drawn_answer_is_told_and_verified_with_its_seed() {
     let told = verify(false);
     assert!(told.contains("tokens, each drawn with seed 3 at temperature 10)\n"), "{told}");
     let json: serde_json::Value = serde_json::from_str(&verify(true)).unwrap();
-    assert_eq!(json["generation"]["sampling"], serde_json::json!({ "seed": 3, "temperature": "10" }));
-    assert_eq!(json["generation"]["answer"]["text"], said);
+    assert_eq!(json["inferences"][0]["generation"]["sampling"], serde_json::json!({ "seed": 3, "temperature": "10" }));
+    assert_eq!(json["inferences"][0]["generation"]["answer"]["text"], said);
 
     for (name, change, expected) in [
         (
             "unseeded.yaml",
             &sampled as &dyn Fn(&str) -> String,
-            "spec: the model samples: set input.seed, or input.temperature to '0'",
+            "spec: the model samples: set the input's seed, or its temperature to '0'",
         ),
         (
             "greedy.yaml",
             &|text: &str| drawn(text).replace("sampling: true", "sampling: false"),
-            "spec: input.seed is for a model that samples",
+            "spec: a seed is for a model that samples",
         ),
         (
             "hot.yaml",

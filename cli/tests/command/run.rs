@@ -87,7 +87,7 @@ fn a_job_is_proved_verified_and_found_again_and_other_claims_are_refused() {
         proofmill(["verify"]).args(args).output().unwrap()
     };
     let verdict = &events(&verify(&proof))[0];
-    assert_eq!((&verdict["accepted"], &verdict["outputs"][0]["class"]), (&true.into(), &7.into()));
+    assert_eq!((&verdict["accepted"], &verdict["inferences"][0]["outputs"][0]["class"]), (&true.into(), &7.into()));
     assert!(verdict["soundness"]["bits"].as_f64().unwrap() >= 100.0);
     assert!(verdict["soundness"]["terms"].as_array().unwrap().len() > SUBGRAPHS as usize);
 

@@ -1,19 +1,25 @@
-//! Execute: model and input in, output and committed boundary tensors out.
+//! Execute: model and inputs in, outputs and committed boundary tensors out. Several inputs are one run of the graph of their batch.
 
 use crds::{
-    Drawn, Output, Temperature,
+    Digest, Drawn, Output, Temperature,
     contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
+use formats::Tokenizer;
 use kernels::{Device, Ints};
 use prover::{Values, Weights};
 use verifier::{
     generation,
     graph::{Graph, Interface, Port},
-    statement::Statement,
+    key::ModelKey,
+    statement::{Inference, Statement},
 };
 
-use super::{Finished, Manifest, load::Prepared, once, put_encoded};
+use super::{
+    Finished, Manifest,
+    load::{Prepared, Stored},
+    once, put_encoded,
+};
 use crate::{
     StageError,
     identity::identity,
@@ -28,66 +34,94 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
     let identity = identity(Stage::Execute, &[&args.setup.0, blake3::hash(&file).as_bytes()]);
     once(store, identity, || {
         let refuse = |error: &dyn ToString| StageError::deterministic(format!("{}: {}", args.input, error.to_string()));
-        let input = input::parse_any(&file).map_err(|error| refuse(&error))?;
+        let inputs = input::parse_any(&file).map_err(|error| refuse(&error))?;
         let prepared = Prepared::load(store, args.setup)?;
-        let graph = prepared.key.graph();
-        let weights = prepared.all_weights(store)?;
-        let (inputs, answer) = match graph.interface {
-            Interface::Tensors => (tensors(store, &prepared, input, &refuse)?, None),
-            Interface::Generation(_) => {
-                let answer = answer(store, &prepared, &weights, input, &refuse)?;
-                let lengths = generation::Lengths::of(graph).ok_or_else(|| refuse(&"the model does not generate"))?;
-                let inputs = generation::inputs(lengths, &answer.generated).map_err(|error| refuse(&error))?;
-                let noise = generation::noise(graph, answer.generated.prompt.len() - 1, answer.sampling);
-                (inputs.into_iter().chain(noise).map(Ints::from).collect(), Some(answer))
-            }
-        };
+        let key = batch_key(&prepared.key, inputs.len()).map_err(|error| refuse(&error))?;
+        let tokenizer = prepared.tokenizer(store)?;
+        let run = Run { model: key.model(), weights: &prepared.all_weights(store)?, tokenizer: tokenizer.as_ref() };
+        let count = inputs.len();
+        let given = inputs.into_iter().enumerate().map(|(index, input)| {
+            let place = (count > 1).then_some(index as u32);
+            run.given(input, place).map_err(|error| match place {
+                Some(index) => refuse(&format!("inputs[{index}]: {error}")),
+                None => refuse(&error),
+            })
+        });
+        let given = given.collect::<Result<Vec<_>, _>>()?;
+        let graph = key.graph();
         let mut values = prepared.no_values();
-        graph.inputs.iter().zip(inputs).for_each(|(port, input)| values[port.tensor.index()] = Some(input));
-        weights.into_iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight));
+        for (place, port) in graph.inputs.iter().enumerate() {
+            let all: Vec<i64> = given.iter().flat_map(|given| given.inputs[place].to_vec()).collect();
+            values[port.tensor.index()] = Some(Ints::from(all));
+        }
+        run.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
         model::execute(graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
-        publish(device, store, args, &prepared, &values, answer.as_ref())
+        publish(device, store, args.setup, &key, &values, &given)
     })
 }
 
-type Refuse<'a> = dyn Fn(&dyn ToString) -> StageError + 'a;
-
-/// The integers of a model's inputs.
-fn tensors(store: &Store, prepared: &Prepared, input: Input, refuse: &Refuse) -> Result<Vec<Ints>, StageError> {
-    let graph = prepared.key.graph();
-    let inputs: Inputs = match input {
-        Input::Values(inputs, draw) if draw == Draw::default() => inputs,
-        Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
-            let tokenizer = prepared.tokenizer(store)?;
-            let tokens = language::tokens_of(graph, tokenizer.as_ref(), &prompt).map_err(|error| refuse(&error))?;
-            vec![tokens.into_iter().map(|token| token as f32).collect()]
-        }
-        _ => return Err(refuse(&"seed and temperature are for a language model's answer, and this model gives none")),
-    };
-    if inputs.len() != graph.inputs.len() {
-        return Err(refuse(&format!("{} inputs are given; the model has {}", inputs.len(), graph.inputs.len())));
-    }
-    let quantised = |(index, reals): (usize, &Vec<f32>)| model::quantise_input(graph, index, reals);
-    inputs.iter().enumerate().map(quantised).collect::<Result<_, _>>().map_err(|error| refuse(&error))
+/// The key for so many inferences, if they can be proved together as securely as the model's key demands.
+fn batch_key(key: &ModelKey, count: usize) -> Result<ModelKey, String> {
+    let key = key.for_batch(count).map_err(|error| error.to_string())?;
+    prover::check_security(&key).map_err(|error| format!("{count} inputs: {error}"))?;
+    Ok(key)
 }
 
-/// What a language model answers to a prompt, given as a text or, as the one list of values, in tokens.
-fn answer(
-    store: &Store,
-    prepared: &Prepared,
-    weights: &Weights,
-    input: Input,
-    refuse: &Refuse,
-) -> Result<Answer, StageError> {
-    let graph = prepared.key.graph();
-    let tokenizer = prepared.tokenizer(store)?;
-    let (tokens, draw, prompt) = match input {
-        Input::Prompt(prompt) => (language::tokens_of(graph, tokenizer.as_ref(), &prompt), prompt.draw(), prompt),
-        Input::Values(inputs, draw) => (given_tokens(graph, &inputs), draw, Prompt::default()),
-    };
-    let tokens = tokens.map_err(|error| refuse(&error))?;
-    let sampling = language::sampling(graph, draw).map_err(|error| refuse(&error))?;
-    language::generate(graph, weights, tokenizer.as_ref(), tokens, &prompt, sampling).map_err(|error| refuse(&error))
+/// An input as the model's graph takes it.
+struct Given {
+    /// For each input of the graph its integers.
+    inputs: Vec<Ints>,
+    /// What a model that generates goes on with.
+    answer: Option<Answer>,
+}
+
+/// What inputs are read for.
+struct Run<'a> {
+    model: &'a Graph,
+    weights: &'a Weights,
+    tokenizer: Option<&'a Tokenizer>,
+}
+
+impl Run<'_> {
+    /// `place` is that of the input among several.
+    fn given(&self, input: Input, place: Option<u32>) -> Result<Given, String> {
+        let Interface::Generation(_) = self.model.interface else {
+            return Ok(Given { inputs: self.tensors(input)?, answer: None });
+        };
+        let answer = self.answer(input, place)?;
+        let lengths = generation::Lengths::of(self.model).ok_or("the model does not generate")?;
+        let inputs = generation::inputs(lengths, &answer.generated).map_err(|error| error.to_string())?;
+        let noise = generation::noise(self.model, answer.generated.prompt.len() - 1, answer.sampling);
+        Ok(Given { inputs: inputs.into_iter().chain(noise).map(Ints::from).collect(), answer: Some(answer) })
+    }
+
+    /// The integers of a model's inputs.
+    fn tensors(&self, input: Input) -> Result<Vec<Ints>, String> {
+        let model = self.model;
+        let inputs: Inputs = match input {
+            Input::Values(inputs, draw) if draw == Draw::default() => inputs,
+            Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
+                let tokens = language::tokens_of(model, self.tokenizer, &prompt)?;
+                vec![tokens.into_iter().map(|token| token as f32).collect()]
+            }
+            _ => return Err("seed and temperature are for a language model's answer, and this model gives none".into()),
+        };
+        if inputs.len() != model.inputs.len() {
+            return Err(format!("{} inputs are given; the model has {}", inputs.len(), model.inputs.len()));
+        }
+        let quantised = |(index, reals): (usize, &Vec<f32>)| model::quantise_input(model, index, reals);
+        inputs.iter().enumerate().map(quantised).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// What a language model answers to a prompt, given as a text or, as the one list of values, in tokens.
+    fn answer(&self, input: Input, place: Option<u32>) -> Result<Answer, String> {
+        let (tokens, draw, prompt) = match input {
+            Input::Prompt(prompt) => (language::tokens_of(self.model, self.tokenizer, &prompt)?, prompt.draw(), prompt),
+            Input::Values(inputs, draw) => (given_tokens(self.model, &inputs)?, draw, Prompt::default()),
+        };
+        let sampling = language::sampling(self.model, draw)?;
+        language::generate(self.model, self.weights, self.tokenizer, tokens, &prompt, sampling, place)
+    }
 }
 
 fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
@@ -105,45 +139,61 @@ fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
 fn publish<D: Device>(
     device: &D,
     store: &Store,
-    args: &ExecuteArgs,
-    prepared: &Prepared,
+    setup: Digest,
+    key: &ModelKey,
     values: &Values,
-    answer: Option<&Answer>,
+    given: &[Given],
 ) -> Result<ExecutionManifest, StageError> {
-    let graph = prepared.key.graph();
-    let held = |port: &Port| {
-        let missing = || StageError::deterministic(format!("'{}' has no values", graph.tensor(port.tensor).name));
-        values[port.tensor.index()].as_ref().ok_or_else(missing)
+    let model = key.model();
+    // The part of a public tensor's values that is an inference's: all of them, if they depend on no input.
+    let of = |port: &Port, index: usize| -> Result<Vec<i64>, StageError> {
+        let missing = || StageError::deterministic(format!("'{}' has no values", model.tensor(port.tensor).name));
+        let all = values[port.tensor.index()].as_ref().ok_or_else(missing)?.to_vec();
+        let length = model.tensor(port.tensor).len();
+        Ok(if all.len() == length { all } else { all.into_iter().skip(index * length).take(length).collect() })
     };
-    let integers =
-        |ports: &[Port]| ports.iter().map(|port| Ok(held(port)?.to_vec())).collect::<Result<_, StageError>>();
-    let sampling = answer.and_then(|answer| answer.sampling);
-    let statement = Statement { inputs: integers(graph.given())?, outputs: integers(&graph.outputs)?, sampling };
+    let integers = |ports: &[Port], index| ports.iter().map(|port| of(port, index)).collect::<Result<Vec<_>, _>>();
+    let inference = |(index, given): (usize, &Given)| {
+        let sampling = given.answer.as_ref().and_then(|answer| answer.sampling);
+        Ok(Inference { inputs: integers(model.given(), index)?, outputs: integers(&model.outputs, index)?, sampling })
+    };
+    let inferences = given.iter().enumerate().map(inference).collect::<Result<Vec<_>, StageError>>()?;
+    let outputs = inferences.iter().zip(given).enumerate().flat_map(|(index, (inference, given))| {
+        let input = (inferences.len() > 1).then_some(index as u32);
+        let ports = model.outputs.iter().zip(&inference.outputs).take(limits::OUTPUTS);
+        ports.map(move |(port, integers)| Output { input, ..output(model, port, integers, given) })
+    });
+    let outputs = outputs.collect();
+    let statement = Statement { inferences };
     // Cached decoding and the one pass that is proved are the same integers.
-    let generated = verifier::generated(&prepared.key, &statement).map_err(StageError::deterministic)?;
-    if generated.as_ref() != answer.map(|answer| &answer.generated) {
+    let generated = verifier::generated(key, &statement).map_err(StageError::deterministic)?;
+    if !generated.iter().eq(given.iter().filter_map(|given| given.answer.as_ref().map(|answer| &answer.generated))) {
         return Err(StageError::deterministic("the whole pass gives another answer than decoding did"));
     }
-    let boundary = prover::commit_boundary(device, &prepared.key, values).map_err(StageError::deterministic)?;
-    let output = |port: &Port| {
-        let tensor = graph.tensor(port.tensor);
-        Ok(match answer {
-            Some(answer) => said(&tensor.name, answer),
-            None => describe(&tensor.name, &tensor.shape, port, held(port)?),
-        })
-    };
+    let boundary = prover::commit_boundary(device, key, values).map_err(StageError::deterministic)?;
+    let inferences = statement.inferences.into_iter();
+    let stored: Stored =
+        inferences.map(|inference| (inference.inputs, inference.outputs, inference.sampling)).collect();
     Ok(ExecutionManifest {
-        setup: args.setup,
-        subgraphs: prepared.manifest.weights.len() as u32,
-        statement: put_encoded(store, &(statement.inputs, statement.outputs, sampling))?,
+        setup,
+        subgraphs: key.partition().count,
+        statement: put_encoded(store, &stored)?,
         boundary: put_encoded(store, &boundary)?,
-        outputs: graph.outputs.iter().take(limits::OUTPUTS).map(output).collect::<Result<_, StageError>>()?,
+        outputs,
     })
 }
 
-/// An output for people: its class if it is one row of scores, and its first values.
-fn describe(name: &str, shape: &[usize], port: &Port, integers: &Ints) -> Output {
-    let scores = integers.to_vec();
+/// An output for people.
+fn output(model: &Graph, port: &Port, integers: &[i64], given: &Given) -> Output {
+    let tensor = model.tensor(port.tensor);
+    match &given.answer {
+        Some(answer) => said(&tensor.name, answer),
+        None => describe(&tensor.name, &tensor.shape, port, integers),
+    }
+}
+
+/// An output's class, if it is one row of scores, and its first values.
+fn describe(name: &str, shape: &[usize], port: &Port, scores: &[i64]) -> Output {
     let is_row = scores.len() > 1 && shape.last() == Some(&scores.len());
     // The first of the largest: ties go to the smaller class.
     let largest = scores.iter().enumerate().rev().max_by_key(|&(_, score)| score).map(|(class, _)| class as u64);
@@ -151,12 +201,15 @@ fn describe(name: &str, shape: &[usize], port: &Port, integers: &Ints) -> Output
         name: name.into(),
         shape: shape.iter().map(|&length| length as u64).collect(),
         class: largest.filter(|_| is_row),
-        values: model::dequantise(port.exponent, integers).into_iter().take(limits::OUTPUT_VALUES).collect(),
+        values: model::dequantise(port.exponent, &Ints::from(scores.to_vec()))
+            .into_iter()
+            .take(limits::OUTPUT_VALUES)
+            .collect(),
         ..Output::default()
     }
 }
 
-/// An answer for people: its tokens, and what they say.
+/// An answer's tokens, and what they say.
 fn said(name: &str, answer: &Answer) -> Output {
     let tokens = &answer.generated.answer;
     Output {
@@ -167,6 +220,7 @@ fn said(name: &str, answer: &Answer) -> Output {
         text: answer.text.as_ref().map(|text| text.chars().take(limits::OUTPUT_TEXT).collect()),
         // A seed came as such a number.
         drawn: answer.sampling.map(|s| Drawn { seed: s.seed as i64, temperature: Temperature(s.temperature) }),
+        ..Output::default()
     }
 }
 
@@ -176,6 +230,6 @@ impl Manifest for ExecutionManifest {
     }
 
     fn summary(&self) -> Summary {
-        Summary::Outputs(self.outputs.clone())
+        Summary::Outputs(self.outputs.iter().take(limits::ALL_OUTPUTS).cloned().collect())
     }
 }

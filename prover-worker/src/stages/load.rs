@@ -7,12 +7,19 @@ use crds::{
 use formats::Tokenizer;
 use prover::{Boundary, Values, Weights};
 use serde::de::DeserializeOwned;
-use verifier::{key::ModelKey, statement::Statement};
+use verifier::{
+    key::ModelKey,
+    sampling::Sampling,
+    statement::{Inference, Statement},
+};
 
 use crate::{StageError, store::Store};
 
 const SETUP: Task = Task::Setup {};
 const EXECUTE: Task = Task::Execute {};
+
+/// How a statement is stored: inputs, outputs and sampling of every inference.
+pub(super) type Stored = Vec<(Vec<Vec<i64>>, Vec<Vec<i64>>, Option<Sampling>)>;
 
 /// A model that has been set up.
 pub(super) struct Prepared {
@@ -23,6 +30,7 @@ pub(super) struct Prepared {
 /// A model that has been run.
 pub(super) struct Executed {
     pub manifest: ExecutionManifest,
+    /// With the key for as many inferences as were made.
     pub prepared: Prepared,
     pub statement: Statement,
     pub boundary: Boundary,
@@ -75,10 +83,13 @@ impl Executed {
     pub fn load(store: &Store, execution: Digest) -> Result<Self, StageError> {
         tracing::info!("reads what execute made: {execution}");
         let manifest: ExecutionManifest = json(&bytes(store, EXECUTE, execution)?)?;
-        let prepared = Prepared::load(store, manifest.setup)?;
-        let (inputs, outputs, sampling) = encoded(store, EXECUTE, manifest.statement)?;
-        let statement = Statement { inputs, outputs, sampling };
-        statement.check(prepared.key.graph()).map_err(StageError::wrong_version)?;
+        let mut prepared = Prepared::load(store, manifest.setup)?;
+        let statement: Stored = encoded(store, EXECUTE, manifest.statement)?;
+        let inferences =
+            statement.into_iter().map(|(inputs, outputs, sampling)| Inference { inputs, outputs, sampling });
+        let statement = Statement { inferences: inferences.collect() };
+        prepared.key = prepared.key.for_batch(statement.inferences.len()).map_err(StageError::wrong_version)?;
+        statement.check(&prepared.key).map_err(StageError::wrong_version)?;
         let boundary = encoded(store, EXECUTE, manifest.boundary)?;
         Ok(Self { manifest, prepared, statement, boundary })
     }

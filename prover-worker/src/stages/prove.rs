@@ -23,7 +23,8 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
         // Noise takes time to derive, and most subgraphs read none.
         let read: BTreeSet<TensorId> = nodes().flat_map(|node| graph.nodes[node as usize].op.inputs()).collect();
         for tensor in graph.inputs.iter().map(|port| port.tensor).filter(|tensor| read.contains(tensor)) {
-            values[tensor.index()] = statement.input(graph, tensor).map(|integers| Ints::from(integers.into_owned()));
+            let integers = statement.values(&prepared.key, tensor);
+            values[tensor.index()] = integers.map(|integers| Ints::from(integers.into_owned()));
         }
         for (tensor, integers) in plan.boundary.iter().zip(&boundary.tensors) {
             values[tensor.index()] = Some(integers.clone());

@@ -91,9 +91,16 @@ pub(super) fn make<D: Device>(
         commitment: Digest(key.commitment()),
         weights: pack(store, &key, &weights)?,
         tokenizer,
-        memory: crds::memory_needs(&prover::memory::prove(&key)),
+        memory: crds::memory_needs(&memory(&key)),
         report: store.put(report)?,
     })
+}
+
+/// Bytes for each subgraph, for one input and more for every other; none for others where several cannot be proved together.
+fn memory(key: &ModelKey) -> Vec<(u64, u64)> {
+    let one = prover::memory::prove(key);
+    let two = key.for_batch(2).map_or_else(|_| one.clone(), |key| prover::memory::prove(&key));
+    one.into_iter().zip(two).map(|(one, two)| (one, two.saturating_sub(one))).collect()
 }
 
 /// Stores for each subgraph the weights that its nodes read.

@@ -4,7 +4,7 @@ use super::{Lie, Net, verdict};
 use kernels::{Cpu, Ints};
 use prover::commitment::{Claimed, commit, open};
 use prover::{Boundary, ProveError, Values, Witness, commit_boundary, prove_witness};
-use verifier::graph::TensorId;
+use verifier::graph::{Tensor, TensorId};
 use verifier::key::ModelKey;
 use verifier::proof::Proof;
 use verifier::statement::Statement;
@@ -34,8 +34,24 @@ impl Attempt {
         Self::with(net, net.key(cuts), net.lying(lie))
     }
 
+    /// One proof of several runs.
+    pub fn together(net: &Net, cuts: &[usize], runs: &[Values]) -> Self {
+        let key = net.key(cuts).for_batch(runs.len()).unwrap();
+        let stacked = |(index, tensor): (usize, &Tensor)| {
+            let each: Vec<_> = runs.iter().map(|run| run[index].as_ref().unwrap().to_vec()).collect();
+            let varies = key.graph().tensors[index].shape != tensor.shape;
+            Some(Ints::from(if varies { each.concat() } else { each[0].clone() }))
+        };
+        let values = net.graph.tensors.iter().enumerate().map(stacked).collect();
+        let statement = Statement { inferences: runs.iter().map(|run| net.inference_of(run)).collect() };
+        Self::saying(key, statement, values)
+    }
+
     fn with(net: &Net, key: ModelKey, values: Values) -> Self {
-        let statement = net.statement_of(&values);
+        Self::saying(key, net.statement_of(&values), values)
+    }
+
+    fn saying(key: ModelKey, statement: Statement, values: Values) -> Self {
         let each = vec![values.clone(); key.plan().subgraphs.len()];
         let mut attempt = Self { key, statement, boundary: values, values: each, witnesses: Vec::new() };
         attempt.fill();

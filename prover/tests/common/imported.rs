@@ -8,7 +8,10 @@ use verifier::Verified;
 use verifier::graph::Port;
 use verifier::key::{ModelKey, Security};
 use verifier::sampling::Sampling;
-use verifier::statement::Statement;
+use verifier::statement::{Inference, Statement};
+
+/// What a model is run on: its inputs, but for noise, which follows from the sampling.
+pub type Given = (Vec<Ints>, Option<Sampling>);
 
 /// Proves a run of a model, cut into so many subgraphs.
 pub fn proved(model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> Verified {
@@ -17,41 +20,50 @@ pub fn proved(model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> Verified {
 
 /// As [`proved`]; the inputs are those given, and the noise follows from the sampling.
 pub fn proved_drawn(model: &Model, subgraphs: u32, inputs: Vec<Ints>, sampling: Option<Sampling>) -> Verified {
-    let (key, proof) = proved_by(&Cpu, model, subgraphs, inputs, sampling);
+    proved_together(model, subgraphs, vec![(inputs, sampling)])
+}
+
+/// As [`proved`], on several inputs in one proof.
+pub fn proved_together(model: &Model, subgraphs: u32, given: Vec<Given>) -> Verified {
+    let (key, proof) = proved_by(&Cpu, model, subgraphs, given);
     verify(&key, &proof).expect("the proof is accepted")
 }
 
 /// Every stage on a device: the key and the proof.
 pub fn proved_on<D: Device>(device: &D, model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> (ModelKey, Vec<u8>) {
-    proved_by(device, model, subgraphs, inputs, None)
+    proved_by(device, model, subgraphs, vec![(inputs, None)])
 }
 
-fn proved_by<D: Device>(
-    device: &D,
-    model: &Model,
-    subgraphs: u32,
-    inputs: Vec<Ints>,
-    sampling: Option<Sampling>,
-) -> (ModelKey, Vec<u8>) {
+fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Given>) -> (ModelKey, Vec<u8>) {
     let cut = partition(model, Subgraphs::Count(subgraphs)).expect("the model can be cut");
-    let graph = &model.graph;
-    let key = setup(device, graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
+    let model_key =
+        setup(device, model.graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
+    let key = model_key.for_batch(given.len()).expect("the inputs can be proved together");
+    let inference = |(inputs, sampling): Given| {
+        assert_eq!(inputs.len(), model.graph.given().len());
+        Inference { inputs: inputs.iter().map(Ints::to_vec).collect(), outputs: Vec::new(), sampling }
+    };
+    let mut statement = Statement { inferences: given.into_iter().map(inference).collect() };
+    let graph = key.graph();
     let mut values: Values = vec![None; graph.tensors.len()];
     model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
-    assert_eq!(inputs.len(), graph.given().len());
-    let inputs = inputs.iter().map(Ints::to_vec).collect();
-    let mut statement = Statement { inputs, outputs: Vec::new(), sampling };
     for tensor in graph.inputs.iter().map(|port| port.tensor) {
-        values[tensor.index()] = statement.input(graph, tensor).map(|input| Ints::from(input.into_owned()));
+        values[tensor.index()] = statement.values(&key, tensor).map(|input| Ints::from(input.into_owned()));
     }
     execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
-    let computed = |port: &Port| values[port.tensor.index()].as_ref().map_or(vec![], Ints::to_vec);
-    statement.outputs = graph.outputs.iter().map(computed).collect();
+    for (index, inference) in statement.inferences.iter_mut().enumerate() {
+        let computed = |port: &Port| {
+            let all = values[port.tensor.index()].as_ref().map_or(vec![], Ints::to_vec);
+            let length = model.graph.tensor(port.tensor).len();
+            all[index * length..][..length].to_vec()
+        };
+        inference.outputs = graph.outputs.iter().map(computed).collect();
+    }
     let digest = statement.digest(&key);
     let boundary = commit_boundary(device, &key, &values).expect("the boundary has values");
     let prove =
         |i| prove(device, &key, digest, boundary.root, i, &values).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
     let proofs = (0..subgraphs).map(prove).collect();
     let proof = aggregate(device, &key, statement, &boundary, proofs).expect("the proofs fit together");
-    (key, proof)
+    (model_key, proof)
 }

@@ -13,7 +13,7 @@ use prover::{Boundary, Values, Weights};
 use verifier::graph::*;
 use verifier::key::{ModelKey, Partition, Security};
 use verifier::sampling::Sampling;
-use verifier::statement::Statement;
+use verifier::statement::{Inference, Statement};
 
 /// Builds a graph node by node and runs it at once.
 #[derive(Clone, Default)]
@@ -81,6 +81,32 @@ impl Net {
             values[output.index()] = Some(Ints::from(interpret(&self.graph, &node.op, &values)));
         }
         values
+    }
+
+    /// The values of so many runs, the first this network's own; the inputs of each are those of the one before, one place further.
+    /// Intervals become wide enough for all.
+    pub fn runs(&mut self, count: usize) -> Vec<Values> {
+        let mut runs = vec![self.values.clone()];
+        for index in 1..count {
+            let mut values = self.values.clone();
+            for port in &self.graph.inputs {
+                let mut input = self.get(port.tensor);
+                let places = index % input.len();
+                input.rotate_left(places);
+                values[port.tensor.index()] = Some(Ints::from(input));
+            }
+            for node in &self.graph.nodes {
+                let Some(output) = node.op.output() else { continue };
+                values[output.index()] = Some(Ints::from(interpret(&self.graph, &node.op, &values)));
+            }
+            runs.push(values);
+        }
+        for (index, tensor) in self.graph.tensors.iter_mut().enumerate() {
+            let all = runs.iter().flat_map(|run| run[index].as_ref().unwrap().to_vec());
+            let (lo, hi) = all.fold((tensor.lo, tensor.hi), |(lo, hi), x| (lo.min(x), hi.max(x)));
+            (tensor.lo, tensor.hi) = (lo, hi);
+        }
+        runs
     }
 
     pub fn input(&mut self, shape: &[usize], values: Vec<i64>) -> TensorId {
@@ -175,9 +201,15 @@ impl Net {
 
     /// What a run with these values says.
     pub fn statement_of(&self, values: &Values) -> Statement {
+        Statement::of(self.inference_of(values))
+    }
+
+    /// What one of the inferences with these values says.
+    pub fn inference_of(&self, values: &Values) -> Inference {
         let ports =
             |ports: &[Port]| ports.iter().map(|p| values[p.tensor.index()].as_ref().unwrap().to_vec()).collect();
-        Statement { inputs: ports(self.graph.given()), outputs: ports(&self.graph.outputs), sampling: self.sampling }
+        let (inputs, outputs) = (ports(self.graph.given()), ports(&self.graph.outputs));
+        Inference { inputs, outputs, sampling: self.sampling }
     }
 
     pub fn key(&self, cuts: &[usize]) -> ModelKey {

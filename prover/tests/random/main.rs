@@ -9,6 +9,7 @@ use common::{Lie, Net};
 use graphs::{Dice, Step, build};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use std::cell::Cell;
 use verifier::graph::{Op, TensorId};
 
 fn step() -> impl Strategy<Value = Step> {
@@ -45,6 +46,26 @@ fn honest_proofs_are_accepted() {
         Ok(())
     };
     runner(100).run(&graphs, honest).unwrap();
+}
+
+/// A batch is accepted if, and only if, each of its inferences is.
+#[test]
+fn batches_are_what_their_inferences_are() {
+    let graphs = (proptest::collection::vec(step(), 1..7), any::<u64>());
+    let accepted_batches = Cell::new(0);
+    let batch = |(steps, seed): (Vec<Step>, u64)| {
+        let mut net = build(&steps, seed);
+        let mut dice = Dice::new(seed);
+        let cuts = cuts(&mut dice, net.graph.nodes.len());
+        let runs = net.runs(2 + dice.below(2));
+        let alone = runs.iter().all(|run| accepted(&Attempt::together(&net, &cuts, std::slice::from_ref(run))));
+        let together = accepted(&Attempt::together(&net, &cuts, &runs));
+        prop_assert_eq!(alone, together, "cuts {:?}\n{:#?}", cuts, net.graph.nodes);
+        accepted_batches.set(accepted_batches.get() + u32::from(together));
+        Ok(())
+    };
+    runner(60).run(&graphs, batch).unwrap();
+    assert!(accepted_batches.get() >= 20, "{accepted_batches:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use verifier::field::{K, K_BYTES, k_to_bytes};
 use verifier::graph::TensorId;
 use verifier::key::{ModelKey, Partition, Security};
 use verifier::proof::Proof;
+use verifier::statement::{Inference, Statement};
 use verifier::transcript::{Digest, Reader, Transcript, Writer};
 use verifier::{VerifyError, verify_subgraph};
 
@@ -67,40 +68,49 @@ fn every_part_of_the_statement_changes_every_challenge() {
         fresh("the boundary's root", first_challenge(&key, digest, Some(root), 0));
     }
     fresh("that there is a boundary", first_challenge(&key, digest, Some([0; 32]), 0));
+    let inference = &statement.inferences[0];
     for port in 0..2 {
-        let values = if port == 0 { &statement.inputs[0] } else { &statement.outputs[0] };
+        let values = if port == 0 { &inference.inputs[0] } else { &inference.outputs[0] };
         for element in 0..values.len() {
             let mut other = statement.clone();
-            let ports = if port == 0 { &mut other.inputs } else { &mut other.outputs };
+            let altered = &mut other.inferences[0];
+            let ports = if port == 0 { &mut altered.inputs } else { &mut altered.outputs };
             ports[0][element] ^= 1;
             fresh("an element", first_challenge(&key, other.digest(&key), None, 0));
         }
     }
     // One list of ports is not another: lengths precede lists.
     for regrouped in [
-        verifier::statement::Statement {
+        Inference {
             inputs: vec![],
-            outputs: vec![[&statement.inputs[0][..], &statement.outputs[0]].concat()],
+            outputs: vec![[&inference.inputs[0][..], &inference.outputs[0]].concat()],
             sampling: None,
         },
-        verifier::statement::Statement {
-            inputs: vec![statement.inputs[0].clone(), vec![]],
-            outputs: statement.outputs.clone(),
+        Inference {
+            inputs: vec![inference.inputs[0].clone(), vec![]],
+            outputs: inference.outputs.clone(),
             sampling: None,
         },
-        verifier::statement::Statement {
-            inputs: statement.outputs.clone(),
-            outputs: statement.inputs.clone(),
-            sampling: None,
-        },
+        Inference { inputs: inference.outputs.clone(), outputs: inference.inputs.clone(), sampling: None },
     ] {
-        fresh("the ports", first_challenge(&key, regrouped.digest(&key), None, 0));
+        fresh("the ports", first_challenge(&key, Statement::of(regrouped).digest(&key), None, 0));
+    }
+    // Nor are two inferences one, or one of them the other.
+    let other = Inference { outputs: inference.inputs.clone(), ..inference.clone() };
+    let empty = Inference::default();
+    for inferences in [
+        vec![],
+        vec![inference.clone(); 2],
+        vec![inference.clone(), other.clone()],
+        vec![other, inference.clone()],
+        vec![inference.clone(), empty.clone()],
+        vec![empty, inference.clone()],
+    ] {
+        fresh("the inferences", first_challenge(&key, Statement { inferences }.digest(&key), None, 0));
     }
     for (seed, temperature) in [(0, 1), (1, 1), (1 << 63, 1), (0, 2), (0, 1 << 31)] {
-        let drawn = verifier::statement::Statement {
-            sampling: Some(verifier::sampling::Sampling { seed, temperature }),
-            ..statement.clone()
-        };
+        let sampling = Some(verifier::sampling::Sampling { seed, temperature });
+        let drawn = Statement::of(Inference { sampling, ..inference.clone() });
         fresh("the sampling", first_challenge(&key, drawn.digest(&key), None, 0));
     }
     // Other models: the weights of the last layer are another subgraph's, and bound all the same.
@@ -180,10 +190,10 @@ fn a_subgraphs_proof_is_worthless_elsewhere() {
         assert!(verify_subgraph(&job.key, digest, root, index, proof).is_ok());
         // Another job: another input, another output, another boundary.
         let mut statement = job.statement.clone();
-        statement.inputs[0][3] += 1;
+        statement.inferences[0].inputs[0][3] += 1;
         assert!(verify_subgraph(&job.key, statement.digest(&job.key), root, index, proof).is_err());
         let mut statement = job.statement.clone();
-        statement.outputs[0][3] += 1;
+        statement.inferences[0].outputs[0][3] += 1;
         assert!(verify_subgraph(&job.key, statement.digest(&job.key), root, index, proof).is_err());
         assert!(verify_subgraph(&job.key, digest, Some([7; 32]), index, proof).is_err());
         assert!(verify_subgraph(&job.key, digest, None, index, proof).is_err());
@@ -313,24 +323,24 @@ fn a_proof_of_less_security_is_rejected() {
 #[test]
 fn public_values_must_fit_the_model() {
     let job = run(&layers(), &[]);
-    let statement = |change: fn(&mut Proof)| {
+    let statement = |change: fn(&mut Inference)| {
         let mut proof = Proof::from_bytes(&job.proof).unwrap();
-        change(&mut proof);
+        change(&mut proof.statement.inferences[0]);
         verify(&job.key, &proof.to_bytes())
     };
     for change in [
-        (|p| drop(p.statement.inputs.pop())) as fn(&mut Proof),
-        |p| drop(p.statement.outputs.pop()),
-        |p| p.statement.inputs.push(vec![]),
-        |p| p.statement.outputs.push(vec![0; 6]),
-        |p| p.statement.inputs[0].truncate(11),
-        |p| p.statement.outputs[0].push(0),
-        |p| p.statement.inputs[0].clear(),
-        |p| p.statement.inputs[0][0] = 1 << 40,
-        |p| p.statement.inputs[0][0] = i64::MIN,
-        |p| p.statement.outputs[0][0] = i64::MAX,
-        |p| std::mem::swap(&mut p.statement.inputs, &mut p.statement.outputs),
-        |p| p.statement.sampling = Some(verifier::sampling::Sampling { seed: 1, temperature: 1000 }),
+        (|p| drop(p.inputs.pop())) as fn(&mut Inference),
+        |p| drop(p.outputs.pop()),
+        |p| p.inputs.push(vec![]),
+        |p| p.outputs.push(vec![0; 6]),
+        |p| p.inputs[0].truncate(11),
+        |p| p.outputs[0].push(0),
+        |p| p.inputs[0].clear(),
+        |p| p.inputs[0][0] = 1 << 40,
+        |p| p.inputs[0][0] = i64::MIN,
+        |p| p.outputs[0][0] = i64::MAX,
+        |p| std::mem::swap(&mut p.inputs, &mut p.outputs),
+        |p| p.sampling = Some(verifier::sampling::Sampling { seed: 1, temperature: 1000 }),
     ] {
         assert!(matches!(statement(change), Err(VerifyError::Statement(_))));
     }

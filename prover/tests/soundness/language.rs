@@ -121,7 +121,7 @@ fn the_truth_is_accepted() {
     let generated = answer(&model);
     let net = net(&model, run(&model, &generated));
     let verified = Attempt::of(&net, &[net.graph.nodes.len() / 2]).verify().expect("the proof is rejected");
-    assert_eq!(verified.generated, Some(generated));
+    assert_eq!(verified.generated, [generated]);
 }
 
 /// The sequence reads the token that is claimed, so the statement is a generation; the model chose another.
@@ -163,17 +163,18 @@ fn another_prompt_or_answer_than_was_proved() {
     let places = |ports: &[Vec<i64>]| -> Vec<(usize, usize)> {
         ports.iter().enumerate().flat_map(|(port, values)| (0..values.len()).map(move |v| (port, v))).collect()
     };
-    let (inputs, outputs) = (places(&proof.statement.inputs), places(&proof.statement.outputs));
+    let (inputs, outputs) =
+        (places(&proof.statement.inferences[0].inputs), places(&proof.statement.inferences[0].outputs));
     assert_eq!((inputs.len(), outputs.len()), (LENGTH + 1, 3));
     for delta in [-1, 1] {
         for &(port, value) in &inputs {
             let mut altered = proof.clone();
-            altered.statement.inputs[port][value] += delta;
+            altered.statement.inferences[0].inputs[port][value] += delta;
             verify(&attempt.key, &altered.to_bytes()).expect_err("another input is accepted");
         }
         for &(port, value) in &outputs {
             let mut altered = proof.clone();
-            altered.statement.outputs[port][value] += delta;
+            altered.statement.inferences[0].outputs[port][value] += delta;
             verify(&attempt.key, &altered.to_bytes()).expect_err("another output is accepted");
         }
     }
@@ -286,7 +287,7 @@ fn a_drawn_answer_is_accepted_for_what_it_is() {
         let generated = drawn(&model, sampling);
         let net = drawn_net(&model, &generated, sampling);
         let verified = Attempt::of(&net, &[net.graph.nodes.len() / 2]).verify().expect("the proof is rejected");
-        assert_eq!((verified.generated, verified.sampling), (Some(generated), sampling));
+        assert_eq!((verified.generated, verified.inferences[0].sampling), (vec![generated], sampling));
     }
     let likeliest = answer(&model);
     assert_eq!(likeliest, answer(&self::model()));
@@ -357,14 +358,14 @@ fn another_sampling_than_was_proved() {
         let others = seeds.chain(temperatures).chain(bounds).chain([SAMPLING]).map(Some).chain([None]);
         for other in others.filter(|&other| other != sampling) {
             let mut altered = honest.clone();
-            altered.statement.sampling = other;
+            altered.statement.inferences[0].sampling = other;
             let error = verify(&attempt.key, &altered.to_bytes()).expect_err("another sampling is accepted");
             let beyond = other.is_some_and(|other| !other.is_valid());
             assert_eq!(error.to_string().contains("thousandths"), beyond, "{error}");
         }
         // The flag is a 0 or a 1, and what follows a 1 is all there.
         let bytes = honest.to_bytes();
-        let flag = 8 + 32 + (8 + 2 * 8 + 8 * (LENGTH + 1)) + (8 + 8 + 8 * 3);
+        let flag = 8 + 32 + 8 + (8 + 2 * 8 + 8 * (LENGTH + 1)) + (8 + 8 + 8 * 3);
         assert_eq!(bytes[flag], u8::from(sampling.is_some()));
         for value in (0..=255).filter(|&value| value != bytes[flag]) {
             let mut altered = bytes.clone();

@@ -39,7 +39,7 @@ fn readers_of_one_tensor_that_disagree_are_rejected() {
     for (mut attempt, lookup) in [pair(), (pair().1, pair().0)] {
         attempt.witnesses[0].lookups.clone_from(&lookup.witnesses[0].lookups);
         attempt.values[0][3].clone_from(&lookup.values[0][3]);
-        attempt.statement.outputs[0].clone_from(&lookup.statement.outputs[0]);
+        attempt.statement.inferences[0].outputs[0].clone_from(&lookup.statement.inferences[0].outputs[0]);
         attempt.count(0);
         attempt.rejected("subgraph 0: tensor 'einsum2': the merged claim does not hold");
     }
@@ -51,7 +51,7 @@ fn a_wrong_output_in_the_statement_is_rejected() {
         let net = build();
         let output = net.graph.outputs[0].tensor;
         let mut attempt = Attempt::of(&net, &[]);
-        attempt.statement.outputs[0][1] += 1;
+        attempt.statement.inferences[0].outputs[0][1] += 1;
         let name = &net.graph.tensor(output).name;
         attempt.rejected(&format!("boundary: public tensor '{name}': the claim on a public tensor does not hold"));
     }
@@ -61,7 +61,7 @@ fn a_wrong_output_in_the_statement_is_rejected() {
 fn a_wrong_input_in_the_statement_is_rejected() {
     for build in [requantised, layers, shared, moved, two_terms, large] {
         let mut attempt = Attempt::of(&build(), &[]);
-        attempt.statement.inputs[0][2] -= 1;
+        attempt.statement.inferences[0].inputs[0][2] -= 1;
         attempt.rejected("boundary: public tensor 'input0': the claim on a public tensor does not hold");
     }
 }

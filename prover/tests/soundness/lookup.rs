@@ -15,7 +15,7 @@ fn columns(element: usize, output: i64, lie: impl Fn(&mut LookupColumns)) -> Att
     let mut attempt = Attempt::of(&requantised(), &[]);
     lie(&mut attempt.witnesses[0].lookups[0]);
     attempt.set(0, Y, element, output);
-    attempt.statement.outputs[0][element] = output;
+    attempt.statement.inferences[0].outputs[0][element] = output;
     attempt.count(0);
     attempt
 }
@@ -146,7 +146,7 @@ fn a_function_value_of_another_place_is_rejected() {
     let mut attempt = Attempt::of(&functions(), &[]);
     edit(&mut attempt.witnesses[0].lookups[0].value[0], 0, |v| v - 1);
     attempt.set(0, TensorId(4), 0, 100);
-    attempt.statement.outputs[0][0] = 100;
+    attempt.statement.inferences[0].outputs[0][0] = 100;
     attempt.count(0);
     attempt.rejected("boundary: public tensor 'input0': the claim on a public tensor does not hold");
 }
@@ -158,7 +158,7 @@ fn the_value_of_another_table_is_rejected() {
     let place = 3 + 8;
     let value = 100 - place as i64;
     attempt.set(0, TensorId(4), 0, value);
-    attempt.statement.outputs[0][0] = value;
+    attempt.statement.inferences[0].outputs[0][0] = value;
     let tables = &attempt.key.plan().subgraphs[0].tables;
     let table = |outputs| tables.iter().position(|t| t.outputs() == Some(TensorId(outputs))).unwrap();
     let (f, g) = (table(2), table(3));
@@ -173,7 +173,7 @@ fn an_altered_table_is_rejected() {
     let mut attempt = Attempt::of(&functions(), &[]);
     attempt.set(0, TensorId(2), 11, 77);
     attempt.set(0, TensorId(4), 0, 77);
-    attempt.statement.outputs[0][0] = 77;
+    attempt.statement.inferences[0].outputs[0][0] = 77;
     attempt.rejected("subgraph 0: the values sent are not the committed ones");
 }
 

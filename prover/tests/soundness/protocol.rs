@@ -153,9 +153,9 @@ fn honest(_: &mut Attempt) {}
 /// The remainder of element 0 is 64 more, the output one less: a row that is in no table.
 fn overlapping(attempt: &mut Attempt) {
     edit(&mut attempt.witnesses[0].lookups[0].remainder[0], 0, |r| r + 64);
-    let output = attempt.statement.outputs[0][0] - 1;
+    let output = attempt.statement.inferences[0].outputs[0][0] - 1;
     attempt.set(0, TensorId(1), 0, output);
-    attempt.statement.outputs[0][0] = output;
+    attempt.statement.inferences[0].outputs[0][0] = output;
     attempt.count(0);
 }
 

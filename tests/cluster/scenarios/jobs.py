@@ -57,6 +57,16 @@ def prompt(trial):
 
 
 @scenario(timeout=60)
+def several_inputs(trial):
+    """A list of prompts is answered input by input, and one proof says all answers."""
+    trial.operator().start()
+    trial.cluster.kubectl("-n", trial.namespace, "apply", "-f", tools.REPOSITORY / "examples/batch.yaml")
+    outputs = trial.wait("batch")["result"]["outputs"]
+    assert [(output["input"], output["text"]) for output in outputs] == [(0, "62"), (1, "107"), (2, "3")], outputs
+    trial.check_accepted("batch")
+
+
+@scenario(timeout=60)
 def applied_again(trial):
     """A job that was deleted and is applied again proves nothing twice: every artifact is found, and the proof is the same."""
     trial.operator().start()

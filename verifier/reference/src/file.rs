@@ -5,20 +5,27 @@ use crate::graph::{Graph, Port};
 use crate::sampling::{MAX_TEMPERATURE, Sampling};
 use crate::transcript::Digest;
 
-const MAGIC: &[u8; 8] = b"pm-prf\0\x03";
-const PROTOCOL_VERSION: u32 = 6;
+const MAGIC: &[u8; 8] = b"pm-prf\0\x04";
+const PROTOCOL_VERSION: u32 = 7;
+
+/// The public values of one inference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inference {
+    /// Inputs by port.
+    pub inputs: Vec<Vec<i64>>,
+    /// Outputs by port.
+    pub outputs: Vec<Vec<i64>>,
+    /// How a model that samples draws its choices; none if they are the most likely ones.
+    pub sampling: Option<Sampling>,
+}
 
 /// A proof's parts.
 #[derive(Clone, Debug)]
 pub struct File<'a> {
     /// Commitment of the model that it claims to be about.
     pub model: Digest,
-    /// Public inputs by port.
-    pub inputs: Vec<Vec<i64>>,
-    /// Public outputs by port.
-    pub outputs: Vec<Vec<i64>>,
-    /// How a model that samples draws its choices.
-    pub sampling: Option<Sampling>,
+    /// What it says.
+    pub inferences: Vec<Inference>,
     /// Commitment to the boundary tensors.
     pub boundary: Option<Digest>,
     /// One proof for each subgraph.
@@ -60,6 +67,17 @@ impl<'a> Cursor<'a> {
         (0..self.length()?).map(|_| self.integers()).collect()
     }
 
+    fn inference(&mut self) -> Result<Inference, Error> {
+        let (inputs, outputs) = (self.ports()?, self.ports()?);
+        let sampling = if self.flag()? {
+            let seed = u64::from_le_bytes(self.array()?);
+            Some(Sampling { seed, temperature: u32::from_le_bytes(self.array()?) })
+        } else {
+            None
+        };
+        Ok(Inference { inputs, outputs, sampling })
+    }
+
     fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let n = self.length()?;
         self.take(n)
@@ -71,24 +89,35 @@ impl<'a> File<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         let body = bytes.strip_prefix(MAGIC).ok_or(Error::File("it does not begin like one"))?;
         let mut cursor = Cursor(body);
-        let (model, inputs, outputs) = (cursor.array()?, cursor.ports()?, cursor.ports()?);
-        let sampling = if cursor.flag()? {
-            let seed = u64::from_le_bytes(cursor.array()?);
-            Some(Sampling { seed, temperature: u32::from_le_bytes(cursor.array()?) })
-        } else {
-            None
-        };
+        let model = cursor.array()?;
+        let inferences = (0..cursor.length()?).map(|_| cursor.inference()).collect::<Result<_, _>>()?;
         let boundary = if cursor.flag()? { Some(cursor.array()?) } else { None };
         let subgraphs = (0..cursor.length()?).map(|_| cursor.bytes()).collect::<Result<_, _>>()?;
         let opening = cursor.bytes()?;
         if !cursor.0.is_empty() {
             return Err(Error::File("bytes follow its end"));
         }
-        Ok(Self { model, inputs, outputs, sampling, boundary, subgraphs, opening })
+        Ok(Self { model, inferences, boundary, subgraphs, opening })
     }
 
-    /// Checks that the public values fit the model.
+    /// Checks that the public values of every inference fit the model.
     pub fn check(&self, graph: &Graph) -> Result<(), Error> {
+        self.inferences.iter().try_for_each(|inference| inference.check(graph))
+    }
+
+    /// The statement's digest.
+    pub fn statement(&self, model: &Digest) -> Digest {
+        let mut bytes = b"proofmill/statement".to_vec();
+        bytes.extend_from_slice(&PROTOCOL_VERSION.to_le_bytes());
+        bytes.extend_from_slice(model);
+        bytes.extend_from_slice(&(self.inferences.len() as u64).to_le_bytes());
+        self.inferences.iter().for_each(|inference| inference.write(&mut bytes));
+        *blake3::hash(&bytes).as_bytes()
+    }
+}
+
+impl Inference {
+    fn check(&self, graph: &Graph) -> Result<(), Error> {
         let (noise, given) = graph.noise_and_given();
         check_ports(graph, given, &self.inputs)?;
         check_ports(graph, &graph.outputs, &self.outputs)?;
@@ -100,11 +129,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The statement's digest.
-    pub fn statement(&self, model: &Digest) -> Digest {
-        let mut bytes = b"proofmill/statement".to_vec();
-        bytes.extend_from_slice(&PROTOCOL_VERSION.to_le_bytes());
-        bytes.extend_from_slice(model);
+    fn write(&self, bytes: &mut Vec<u8>) {
         for ports in [&self.inputs, &self.outputs] {
             bytes.extend_from_slice(&(ports.len() as u64).to_le_bytes());
             for values in ports {
@@ -120,7 +145,6 @@ impl<'a> File<'a> {
                 bytes.extend_from_slice(&temperature.to_le_bytes());
             }
         }
-        *blake3::hash(&bytes).as_bytes()
     }
 }
 

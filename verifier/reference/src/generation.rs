@@ -1,7 +1,7 @@
 //! Section 10: the public values of a model that generates are a prompt and the answer that the model chose.
 
 use crate::error::Error;
-use crate::file::File;
+use crate::file::Inference;
 use crate::graph::{Graph, Interface};
 use crate::sampling;
 
@@ -36,12 +36,12 @@ pub fn check(graph: &Graph) -> Result<(), Error> {
 }
 
 /// The values of the noise, if the model samples: zeros if the statement draws nothing.
-pub fn noise(graph: &Graph, file: &File<'_>) -> Result<Vec<i64>, Error> {
+pub fn noise(graph: &Graph, inference: &Inference) -> Result<Vec<i64>, Error> {
     let (Some(port), _) = graph.noise_and_given() else { return Ok(Vec::new()) };
     let fail = Error::Internal("the noise of a model that samples");
     let [rows, vocabulary] = graph.tensor(port.tensor)?.shape[..] else { return Err(fail) };
-    let Some(&last) = file.inputs.get(1).and_then(|last| last.first()) else { return Err(fail) };
-    Ok(match file.sampling {
+    let Some(&last) = inference.inputs.get(1).and_then(|last| last.first()) else { return Err(fail) };
+    Ok(match inference.sampling {
         None => vec![0; rows * vocabulary],
         Some(sampling) => sampling::noise(sampling, last, rows, vocabulary, port.exponent),
     })
@@ -49,10 +49,12 @@ pub fn noise(graph: &Graph, file: &File<'_>) -> Result<Vec<i64>, Error> {
 
 /// The tokens that the model chose: the only answer of which the sequence is prompt, answer without its last token, then (as far as there is
 /// room) a token other than that, 0 unless it is 0, and zeros.
-pub fn answer(graph: &Graph, file: &File<'_>) -> Result<Vec<i64>, Error> {
+pub fn answer(graph: &Graph, inference: &Inference) -> Result<Vec<i64>, Error> {
     let Interface::Generation(_) = graph.interface else { return Ok(Vec::new()) };
     let fail = Error::Internal("the ports of a model that generates");
-    let ([sequence, last], [choices]) = (file.inputs.as_slice(), file.outputs.as_slice()) else { return Err(fail) };
+    let ([sequence, last], [choices]) = (inference.inputs.as_slice(), inference.outputs.as_slice()) else {
+        return Err(fail);
+    };
     let last = last.first().and_then(|&last| usize::try_from(last).ok());
     let Some((_, rest)) = last.and_then(|last| sequence.split_at_checked(last + 1)) else { return Err(fail) };
     for count in 1..=choices.len() {

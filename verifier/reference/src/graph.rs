@@ -177,7 +177,7 @@ pub enum AdviceRule {
     },
     /// `floor(numerator / denominator)`.
     FloorDiv {
-        /// The output's shape, or a scalar.
+        /// Of the output's shape, or of its last axes, or a scalar.
         numerator: TensorId,
         /// Positive.
         denominator: TensorId,

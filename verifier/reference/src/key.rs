@@ -1,5 +1,6 @@
 //! The model key: what the verifier trusts.
 
+use crate::batch::batch;
 use crate::error::Error;
 use crate::graph::{Graph, Source};
 use crate::plan::Plan;
@@ -50,8 +51,11 @@ struct Contents {
 pub struct Key {
     /// What a proof must reach.
     pub security: Security,
-    /// The relation.
+    /// The relation for one inference.
+    pub model: Graph,
+    /// The relation that is proved: the model's, or that of several inferences.
     pub graph: Graph,
+    partition: Partition,
     /// Commitment to the weights of every subgraph.
     pub weight_roots: Vec<Option<Digest>>,
     /// What each subgraph commits to and proves.
@@ -83,7 +87,17 @@ impl Key {
             return Err(fail("the weight commitments do not fit the partition"));
         }
         let commitment = *blake3::hash(bytes).as_bytes();
-        Ok(Self { security, graph, weight_roots, plan, commitment })
+        Ok(Self { security, model: graph.clone(), graph, partition, weight_roots, plan, commitment })
+    }
+
+    /// The key for so many inferences: the same weights, another graph and plan.
+    ///
+    /// # Errors
+    /// If the model cannot be proved for so many.
+    pub fn of_inferences(&self, count: usize) -> Result<Self, Error> {
+        let graph = batch(&self.model, count)?;
+        let plan = Plan::new(&graph, &self.partition)?;
+        Ok(Self { graph, plan, ..self.clone() })
     }
 }
 

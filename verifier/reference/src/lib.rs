@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batch;
 mod claims;
 mod commitment;
 mod einsum;
@@ -29,6 +30,7 @@ mod verify;
 mod view;
 
 pub use error::Error;
+pub use file::Inference;
 pub use key::Key;
 pub use sampling::Sampling;
 pub use verify::{Verified, verify, verify_with};

@@ -1,4 +1,4 @@
-//! Section 11: the probabilities of accepting a false statement, and the bits of their union.
+//! Section 12: the probabilities of accepting a false statement, and the bits of their union.
 
 /// `log2 |K|`, rounded down.
 const LOG2_K: f64 = 191.999;

@@ -4,11 +4,11 @@ use crate::claims::Claim;
 use crate::commitment::{self, Claimed, Layout};
 use crate::error::{Error, require};
 use crate::extension::evaluate_integers;
-use crate::file::File;
+use crate::file::{File, Inference};
 use crate::generation;
+use crate::graph::Graph;
 use crate::key::Key;
 use crate::plan::{Home, shapes};
-use crate::sampling::Sampling;
 use crate::soundness::Account;
 use crate::subgraph::Subgraph;
 use crate::transcript::{Digest, Transcript};
@@ -18,14 +18,10 @@ const DOMAIN: &str = "proofmill/aggregate/1";
 /// What an accepted proof says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
-    /// Public inputs by port.
-    pub inputs: Vec<Vec<i64>>,
-    /// Public outputs by port.
-    pub outputs: Vec<Vec<i64>>,
-    /// Tokens that the model chose after the prompt; none if it does not generate.
-    pub answer: Vec<i64>,
-    /// How they were drawn; none if they are the most likely ones.
-    pub sampling: Option<Sampling>,
+    /// What the model was run on, and what it gave.
+    pub inferences: Vec<Inference>,
+    /// For each of them the tokens that the model chose after the prompt; none if it does not generate.
+    pub answers: Vec<Vec<i64>>,
     /// The statement's digest.
     pub statement: Digest,
     /// Bits of soundness.
@@ -53,8 +49,10 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
     if file.model != key.commitment {
         return Err(Error::Model);
     }
-    file.check(&key.graph)?;
-    let answer = generation::answer(&key.graph, &file)?;
+    let key = &key.of_inferences(file.inferences.len())?;
+    file.check(&key.model)?;
+    let answer = |inference| generation::answer(&key.model, inference);
+    let answers = file.inferences.iter().map(answer).collect::<Result<_, _>>()?;
     let fits =
         file.subgraphs.len() == key.plan.subgraphs.len() && file.boundary.is_some() != key.plan.boundary.is_empty();
     if !fits {
@@ -72,8 +70,7 @@ pub fn verify_with(key: &Key, proof: &[u8]) -> Result<Verified, Error> {
     if bits < f64::from(demanded) {
         return Err(Error::Soundness { found: bits, demanded });
     }
-    let File { inputs, outputs, sampling, .. } = file;
-    Ok(Verified { inputs, outputs, answer, sampling, statement, bits })
+    Ok(Verified { inferences: file.inferences, answers, statement, bits })
 }
 
 /// Bits that every opening must reach: the key's, and room for all openings and the arguments in one union.
@@ -153,13 +150,24 @@ fn verify_boundary(
     transcript.finish()
 }
 
+/// A public tensor is the values of all inferences one after another, or what all have if no input reaches it.
 fn check_public(key: &Key, file: &File, tensor: u32, claim: &Claim) -> Result<(), Error> {
-    let noise = generation::noise(&key.graph, file)?;
-    let inputs = key.graph.inputs.iter().zip(file.inputs.iter().chain([&noise]));
-    let mut ports = inputs.chain(key.graph.outputs.iter().zip(&file.outputs));
-    let (_, values) =
-        ports.find(|(port, _)| port.tensor == tensor).ok_or(Error::Internal("a public tensor has no port"))?;
-    let tensor = key.graph.tensor(tensor)?;
-    let value = evaluate_integers(&tensor.shape, values, &claim.point)?;
-    require(value == claim.value, || format!("public tensor '{}'", tensor.name), "the claimed value")
+    let each = file.inferences.iter().map(|inference| public(&key.model, inference, tensor));
+    let mut each = each.collect::<Result<Vec<_>, Error>>()?;
+    let (wide, narrow) = (key.graph.tensor(tensor)?, key.model.tensor(tensor)?);
+    if wide.shape == narrow.shape {
+        each.dedup();
+    }
+    let values = each.concat();
+    let whole = values.len() == wide.shape.iter().product::<usize>();
+    let holds = whole && evaluate_integers(&wide.shape, &values, &claim.point)? == claim.value;
+    require(holds, || format!("public tensor '{}'", wide.name), "the claimed value")
+}
+
+fn public(model: &Graph, inference: &Inference, tensor: u32) -> Result<Vec<i64>, Error> {
+    let noise = generation::noise(model, inference)?;
+    let inputs = model.inputs.iter().zip(inference.inputs.iter().chain([&noise]));
+    let mut ports = inputs.chain(model.outputs.iter().zip(&inference.outputs));
+    let found = ports.find(|(port, _)| port.tensor == tensor);
+    Ok(found.ok_or(Error::Internal("a public tensor has no port"))?.1.clone())
 }

@@ -40,6 +40,17 @@ impl Graph {
     /// # Errors
     /// The first rule broken, with the tensor or node.
     pub fn check(&self) -> Result<(), GraphError> {
+        self.check_structure()?;
+        match self.interface {
+            Interface::Tensors => Ok(()),
+            Interface::Generation(_) => {
+                generation::check(self).map_err(|problem| GraphError { place: "ports".into(), problem })
+            }
+        }
+    }
+
+    /// As [`Self::check`], whatever the public tensors stand for.
+    pub(super) fn check_structure(&self) -> Result<(), GraphError> {
         let mut names = BTreeSet::new();
         for (index, tensor) in self.tensors.iter().enumerate() {
             let fail = |problem: String| GraphError { place: format!("tensor {index} '{}'", tensor.name), problem };
@@ -89,10 +100,7 @@ impl Graph {
         if self.outputs.is_empty() {
             return Err(port("the graph has no output"));
         }
-        match self.interface {
-            Interface::Tensors => Ok(()),
-            Interface::Generation(_) => generation::check(self).map_err(|problem| port(&problem)),
-        }
+        Ok(())
     }
 
     fn shape(&self, id: TensorId) -> Result<&[usize], String> {
@@ -130,7 +138,7 @@ impl Graph {
                     }
                     AdviceRule::FloorDiv { numerator, denominator } => {
                         let n = self.shape(*numerator)?;
-                        ensure((n.is_empty() || n == out) && self.shape(*denominator)? == out, || {
+                        ensure(out.ends_with(n) && self.shape(*denominator)? == out, || {
                             "shapes of numerator, denominator and output differ".into()
                         })?;
                         ensure(self.tensor(*denominator).lo > 0, || "the denominator may be zero or negative".into())

@@ -3,6 +3,7 @@
 //! This is the relation that a proof is about, so it lives with the verifier. `docs/semantics.md` gives the meaning of
 //! every node in integers; the executor in `model` computes it, the protocol in this crate proves it.
 
+mod batch;
 mod check;
 mod view;
 
@@ -11,6 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+pub use batch::MAX_BATCH;
 pub use check::GraphError;
 pub use view::{AxisGroup, IndexMap, View};
 
@@ -161,7 +163,7 @@ pub enum AdviceRule {
         /// At least one axis.
         input: TensorId,
     },
-    /// `floor(numerator / denominator)`, elementwise; shapes equal, or `numerator` a scalar.
+    /// `floor(numerator / denominator)`, elementwise; shapes equal, or `numerator` has the last axes alone, or none.
     FloorDiv {
         /// Any integer.
         numerator: TensorId,

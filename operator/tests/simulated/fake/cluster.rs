@@ -375,8 +375,8 @@ fn done(args: &WorkerArgs) -> Outcome {
         StageArgs::Setup(setup) => {
             let subgraphs = if let Subgraphs::Count(count) = setup.subgraphs { count } else { 3 };
             // The last subgraph needs more than a GiB.
-            let needs: Vec<u64> =
-                (0..subgraphs).map(|i| if i + 1 == subgraphs && i > 2 { 3 << 29 } else { 1 << 26 }).collect();
+            let needs: Vec<(u64, u64)> =
+                (0..subgraphs).map(|i| (if i + 1 == subgraphs && i > 2 { 3 << 29 } else { 1 << 26 }, 0)).collect();
             let (commitment, key) = (Digest([8; 32]), artifact(Digest([9; 32])));
             (SETUP, Summary::Model { subgraphs, commitment, key, tokenizer: None, memory: crds::memory_needs(&needs) })
         }
