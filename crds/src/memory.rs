@@ -19,7 +19,7 @@ const MEBIBYTES_MAX: u32 = 1 << 25;
 pub struct MemoryNeed {
     /// MiB of a worker, rounded up to a power of two.
     pub mebibytes: u32,
-    /// MiB more for every input after the first.
+    /// MiB more for every input after the first, rounded up likewise.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mebibytes_per_input: u32,
     /// The subgraphs, as intervals: `0-2,5`.
@@ -38,15 +38,15 @@ fn mebibytes(bytes: u64) -> u32 {
 
 /// Bytes for each subgraph, for one input and more for every other, as a list of sizes, smallest first.
 pub fn memory_needs(bytes: &[(u64, u64)]) -> Vec<MemoryNeed> {
-    let mut sizes: BTreeMap<u32, (u32, Vec<u32>)> = BTreeMap::new();
+    let mut sizes: BTreeMap<(u32, u32), Vec<u32>> = BTreeMap::new();
     for (subgraph, &(first, other)) in (0..).zip(bytes) {
-        let (more, subgraphs) = sizes.entry(mebibytes(first).next_power_of_two()).or_default();
-        *more = mebibytes(other).max(*more);
-        subgraphs.push(subgraph);
+        let rounded = |bytes| mebibytes(bytes).next_power_of_two();
+        let more = if other == 0 { 0 } else { rounded(other) };
+        sizes.entry((rounded(first), more)).or_default().push(subgraph);
     }
     let mut needs: Vec<MemoryNeed> = sizes
         .into_iter()
-        .map(|(mebibytes, (mebibytes_per_input, all))| MemoryNeed {
+        .map(|((mebibytes, mebibytes_per_input), all)| MemoryNeed {
             mebibytes,
             mebibytes_per_input,
             subgraphs: all.into_iter().collect::<Indexes>().to_string(),
@@ -87,12 +87,16 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_up_and_subgraphs_of_one_size_are_together() {
-        let needs =
-            memory_needs(&[(60 << 20, 5 << 20), ((64 << 20) + 1, 1), (33 << 20, 7 << 20), (u64::MAX, u64::MAX)]);
-        assert_eq!(needs, [need(64, 7, "0,2"), need(128, 1, "1"), need(1 << 25, 1 << 25, "3")]);
+        let mebibytes = |first: u64, other: u64| (first << 20, other << 20);
+        let bytes =
+            [mebibytes(60, 5), ((64 << 20) + 1, 1), mebibytes(33, 7), mebibytes(40, 2), (u64::MAX, u64::MAX), (1, 0)];
+        let needs = memory_needs(&bytes);
+        let expected =
+            [need(1, 0, "5"), need(64, 2, "3"), need(64, 8, "0,2"), need(128, 1, "1"), need(1 << 25, 1 << 25, "4")];
+        assert_eq!(needs, expected);
         assert_eq!(memory_need(&needs, 1, 1), Some(128 << 20));
-        assert_eq!(memory_need(&needs, 0, 3), Some(78 << 20));
-        assert_eq!(memory_need(&needs, 4, 1), None);
+        assert_eq!(memory_need(&needs, 0, 3), Some(80 << 20));
+        assert_eq!(memory_need(&needs, 6, 1), None);
         assert_eq!(memory_need(&[need(64, 0, "lies")], 0, 1), None);
     }
 

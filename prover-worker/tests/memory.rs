@@ -27,9 +27,12 @@ fn stage(store: &str, stage: StageArgs) -> (ArtifactRef, Summary, u64) {
 fn proving_takes_about_the_memory_that_setup_expects() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").canonicalize().unwrap();
     let url = |name: &str| String::from(Url::from_file_path(examples.join(name)).unwrap());
-    let inputs =
-        [("digits/digits.onnx", "digits/digit-0-7.png"), ("transformer/transformer.onnx", "digits/digit-1-2.png")];
-    for (model, input) in inputs {
+    let several = |count: usize| {
+        let input: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(examples.join("digits/digit-0-7.json")).unwrap()).unwrap();
+        serde_json::json!({ "inputs": vec![input; count] }).to_string()
+    };
+    for (model, count) in [("digits/digits.onnx", 1), ("digits/digits.onnx", 24), ("transformer/transformer.onnx", 1)] {
         let directory = tempfile::tempdir().unwrap();
         let store = String::from(Url::from_directory_path(directory.path()).unwrap());
         let setup = SetupArgs {
@@ -44,12 +47,18 @@ fn proving_takes_about_the_memory_that_setup_expects() {
         };
         let (setup, summary, _) = stage(&store, StageArgs::Setup(setup));
         let Summary::Model { memory, .. } = summary else { panic!("{summary:?}") };
-        let execute = StageArgs::Execute(ExecuteArgs { setup: setup.digest, input: url(input) });
+        let file = directory.path().join("inputs.json");
+        std::fs::write(&file, several(count)).unwrap();
+        let input = Url::from_file_path(&file).unwrap().into();
+        let execute = StageArgs::Execute(ExecuteArgs { setup: setup.digest, input });
         let (execution, ..) = stage(&store, execute);
         for subgraph in 0..SUBGRAPHS {
             let (.., peak) = stage(&store, StageArgs::Prove(ProveArgs::of(execution.digest, subgraph)));
-            let need = memory_need(&memory, subgraph, 1).unwrap();
-            assert!((peak..8 * peak).contains(&need), "{model} {subgraph}: {peak} bytes were held, {need} expected");
+            let need = memory_need(&memory, subgraph, count as u32).unwrap();
+            assert!(
+                (peak..8 * peak).contains(&need),
+                "{model} {count} {subgraph}: {peak} bytes were held, {need} expected"
+            );
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! An estimate, for choosing a worker that is large enough; nothing depends on its being right.
 
+use std::collections::BTreeSet;
 use verifier::commitment::{Code, Layout};
-use verifier::graph::{Graph, TensorId};
+use verifier::graph::{Graph, Op, Source, TensorId};
 use verifier::key::ModelKey;
 use verifier::plan::SubgraphPlan;
 use verifier::weight_layout;
@@ -29,8 +30,12 @@ pub fn prove(key: &ModelKey) -> Vec<u64> {
 fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
     let graph = key.graph();
     let (witness, weights) = (Layout::new(&plan.column_shapes), weight_layout(key, index));
-    let read = key.plan().boundary.iter().chain(&plan.weights).copied();
-    let made = plan.nodes.iter().filter_map(|&node| graph.nodes[node as usize].op.output());
+    let operations = || plan.nodes.iter().map(|&node| &graph.nodes[node as usize].op);
+    let is_public = |tensor: &TensorId| graph.tensor(*tensor).source == Source::Input;
+    // Noise is as large as the logits to which it is added.
+    let public: BTreeSet<TensorId> = operations().flat_map(Op::inputs).filter(is_public).collect();
+    let read = key.plan().boundary.iter().chain(&plan.weights).copied().chain(public);
+    let made = operations().filter_map(Op::output);
     let elements: u64 = read.chain(made).map(|tensor| len(graph, tensor)).sum();
     let fractions = plan.table_rows() as u64
         + plan

@@ -1,8 +1,10 @@
 //! What a proof says: this model, on these inputs, gives these outputs; once, or for each input of a batch.
 
+use crate::field::K;
 use crate::generation;
 use crate::graph::{Graph, Port, TensorId};
 use crate::key::{ModelKey, PROTOCOL_VERSION};
+use crate::multilinear::{self, axis_bits, eq_table};
 use crate::sampling::{MAX_TEMPERATURE, Sampling};
 use crate::transcript::Digest;
 use alloc::borrow::Cow;
@@ -67,9 +69,11 @@ impl Inference {
         Some(Cow::Borrowed(self.inputs.get(place)?))
     }
 
-    fn output(&self, model: &Graph, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
-        let place = model.outputs.iter().position(|port| port.tensor == tensor)?;
-        Some(Cow::Borrowed(self.outputs.get(place)?))
+    fn public(&self, model: &Graph, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+        self.input(model, tensor).or_else(|| {
+            let place = model.outputs.iter().position(|port| port.tensor == tensor)?;
+            Some(Cow::Borrowed(self.outputs.get(place)?))
+        })
     }
 
     /// A byte 0; or 1, seed and temperature.
@@ -107,21 +111,41 @@ impl Statement {
         Ok(())
     }
 
-    /// Values of a public tensor in the graph of a batch as large as the statement: those of all inferences one after another, or,
-    /// of an output that depends on no input, those that all have. `None` for another tensor, or if the statement does not fit.
-    pub fn values(&self, key: &ModelKey, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+    /// The extension of a public tensor of the key's graph at a point: of the values of all inferences one after another, or, for an
+    /// output that no input reaches, of those that all have. `None` for another tensor, or if the statement does not fit.
+    pub fn evaluate(&self, key: &ModelKey, tensor: TensorId, point: &[K]) -> Option<K> {
         let model = key.model();
-        let one = |inference: &'_ Inference| match inference.input(model, tensor) {
-            Some(values) => Some(values.into_owned()),
-            None => inference.output(model, tensor).map(Cow::into_owned),
-        };
-        let (first, others) = self.inferences.split_first()?;
-        if key.graph().tensor(tensor).shape == model.tensor(tensor).shape {
-            let values = first.input(model, tensor).or_else(|| first.output(model, tensor))?;
-            return others.iter().all(|other| one(other).as_deref() == Some(&values)).then_some(values);
+        let shape = &model.tensor(tensor).shape;
+        if let Some(values) = self.common(key, tensor) {
+            return Some(multilinear::evaluate(shape, &values?, point));
         }
-        let all: Option<Vec<Vec<i64>>> = self.inferences.iter().map(one).collect();
-        Some(Cow::Owned(all?.concat()))
+        // One inference at a time: noise is large.
+        let (of_inference, rest) = point.split_at_checked(axis_bits(self.inferences.len()))?;
+        let weights = eq_table(of_inference, self.inferences.len());
+        let terms = self.inferences.iter().zip(weights).map(|(inference, weight)| {
+            Some(weight * multilinear::evaluate(shape, &inference.public(model, tensor)?, rest))
+        });
+        terms.sum()
+    }
+
+    /// The values themselves, which [`Self::evaluate`] extends.
+    pub fn values(&self, key: &ModelKey, tensor: TensorId) -> Option<Cow<'_, [i64]>> {
+        if let Some(values) = self.common(key, tensor) {
+            return values;
+        }
+        let all = self.inferences.iter().map(|inference| inference.public(key.model(), tensor));
+        Some(Cow::Owned(all.collect::<Option<Vec<_>>>()?.concat()))
+    }
+
+    /// Values that are not each inference's own, `None` inside if they differ; `None` for a tensor that has an axis of inferences.
+    fn common(&self, key: &ModelKey, tensor: TensorId) -> Option<Option<Cow<'_, [i64]>>> {
+        let model = key.model();
+        if key.graph().tensor(tensor).shape != model.tensor(tensor).shape {
+            return None;
+        }
+        let mut all = self.inferences.iter().map(|inference| inference.public(model, tensor));
+        let first = all.next().flatten();
+        Some(first.filter(|first| all.all(|other| other.as_ref() == Some(first))))
     }
 
     /// BLAKE3 over protocol version, model commitment, and for each inference inputs, outputs and sampling, lengths before lists.

@@ -7,7 +7,6 @@ use crate::commitment::{self, Claim, Claimed, Layout, OpeningError, ParametersEr
 use crate::generation::{self, Generated, GenerationError};
 use crate::graph::{GraphError, Interface, TensorId};
 use crate::key::ModelKey;
-use crate::multilinear::evaluate;
 use crate::plan::Home;
 use crate::proof::{Proof, ProofFormatError};
 use crate::soundness::{ErrorTerm, Soundness};
@@ -216,9 +215,7 @@ pub fn settle_public(
             continue;
         }
         let name = || format!("public tensor '{}'", graph.tensor(*tensor).name);
-        let values = statement.values(key, *tensor);
-        let shape = &graph.tensor(*tensor).shape;
-        let holds = values.is_some_and(|v| evaluate(shape, &v, &claim.point) == claim.value);
+        let holds = statement.evaluate(key, *tensor, &claim.point) == Some(claim.value);
         require(holds, name, "the claim on a public tensor")?;
     }
     Ok(open)
