@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,10 +12,30 @@ import oci
 
 HERE = Path(__file__).resolve().parent
 USER = "65532:65532"
-# Image, its target in the Dockerfile, program, and folders that it carries.
+EXAMPLES = f"{HERE.parent}/examples=/usr/share/proofmill/examples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image: its target in the Dockerfile, its program, further arguments of rootfs.sh, and its environment as the Dockerfile has it."""
+
+    target: str
+    program: str
+    options: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
+NVIDIA = (
+    "NVIDIA_VISIBLE_DEVICES=all",
+    "NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+    "NVIDIA_REQUIRE_CUDA=cuda>=12.0",
+    "LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/lib64",
+)
 IMAGES = {
-    "proofmill-operator": ("operator", "proofmill-operator", []),
-    "proofmill-worker": ("worker", "prover-worker", [f"{HERE.parent}/examples=/usr/share/proofmill/examples"]),
+    "proofmill-operator": Image("operator", "proofmill-operator"),
+    "proofmill-worker": Image("worker", "prover-worker", (), (EXAMPLES,)),
+    "proofmill-worker-cuda": Image("worker-cuda", "prover-worker", ("--nvidia",), (EXAMPLES,), NVIDIA),
 }
 
 
@@ -22,7 +43,8 @@ def build(image: str, programs: Path, out: Path, name: str) -> Path:
     """Writes OUT/IMAGE.tar, an OCI archive, and returns its path; NAME is what a node knows the image by."""
     archive = out / f"{image}.tar"
     with _build_stage(image, programs) as (root, _):
-        oci.write(archive, name, root, [f"/usr/bin/{IMAGES[image][1]}"], USER)
+        made = IMAGES[image]
+        oci.write(archive, name, root, [f"/usr/bin/{made.program}"], USER, made.environment)
     return archive
 
 
@@ -33,7 +55,7 @@ def build_with_buildah(image: str, programs: Path, out: Path, name: str) -> Path
     with _build_stage(image, programs) as (_, stage), tempfile.TemporaryDirectory() as store:
         # A store of its own: what the user has built with buildah stays as it is.
         buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "vfs"]
-        source = ["--file", HERE / "Dockerfile", "--target", IMAGES[image][0], "--build-context", f"build={stage}"]
+        source = ["--file", HERE / "Dockerfile", "--target", IMAGES[image].target, "--build-context", f"build={stage}"]
         made = [*buildah, "build", "--quiet", "--timestamp", "0", "--tag", name, *source, stage]
         for command in (made, [*buildah, "push", "--quiet", "--disable-compression", name, f"oci-archive:{archive}:{name}"]):
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -43,10 +65,10 @@ def build_with_buildah(image: str, programs: Path, out: Path, name: str) -> Path
 @contextlib.contextmanager
 def _build_stage(image: str, programs: Path):
     """What the Dockerfile's first stage leaves behind: the root filesystem of an image, and the folder that it is in."""
-    target, program, folders = IMAGES[image]
+    made = IMAGES[image]
     with tempfile.TemporaryDirectory() as stage:
-        root = Path(stage) / "rootfs" / target
-        subprocess.run([HERE / "rootfs.sh", root, programs / program, *folders], check=True)
+        root = Path(stage) / "rootfs" / made.target
+        subprocess.run([HERE / "rootfs.sh", *made.options, root, programs / made.program, *made.folders], check=True)
         yield root, Path(stage)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write(archive: Path, name: str, root: Path, entrypoint: list[str], user: str | None = None) -> str:
+def write(
+    archive: Path, name: str, root: Path, entrypoint: list[str], user: str | None = None, environment: tuple[str, ...] = ()
+) -> str:
     """Writes an archive of one image, NAME:TAG, whose only layer is a folder; returns the image's digest."""
     blobs: dict[str, bytes] = {}
 
@@ -21,7 +23,8 @@ def write(archive: Path, name: str, root: Path, entrypoint: list[str], user: str
 
     target = {"architecture": ARCHITECTURES[platform.machine()], "os": "linux"}
     layer = blob(_layer(root), "layer.v1.tar")
-    run = {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin"], "WorkingDir": "/"} | ({"User": user} if user else {})
+    run = {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin", *environment], "WorkingDir": "/"}
+    run |= {"User": user} if user else {}
     contents = {"rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
     config = blob(_json(target | {"config": run} | contents), "config.v1+json")
     manifest = blob(_json({"schemaVersion": 2, "config": config, "layers": [layer]}), "manifest.v1+json")

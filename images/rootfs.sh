@@ -1,7 +1,13 @@
 #!/bin/sh
-# rootfs.sh OUT PROGRAM [FOLDER=PATH]..: the root filesystem of an image that holds one program and what it needs to run:
-# its shared libraries, certificate authorities, a user. No shell, no package manager. FOLDER is copied to PATH.
+# rootfs.sh [--nvidia] OUT PROGRAM [FOLDER=PATH]..: the root filesystem of an image that holds one program and what it needs
+# to run: its shared libraries, certificate authorities, a user. No shell, no package manager. FOLDER is copied to PATH.
+# --nvidia: and what the driver needs that NVIDIA's container toolkit puts into a container.
 set -eu
+nvidia=
+if [ "$1" = --nvidia ]; then
+    nvidia=yes
+    shift
+fi
 out=$1 program=$2
 shift 2
 
@@ -10,12 +16,21 @@ strip --strip-debug -o "$out/usr/bin/$(basename "$program")" "$program"
 ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
     install -D -m 755 "$library" "$out$library"
 done
-# A worker loads the GPU's driver, which the node puts into its container and which asks for these by name: glibc has them in libc.so since 2.34.
-if [ "$(basename "$program")" = prover-worker ]; then
+if [ -n "$nvidia" ]; then
+    # Libraries that the driver's ask for by name; glibc has had most of them in libc.so since 2.34.
     libc=$(ldd "$program" | grep -o '/[^ ]*libc\.so\.6')
-    for name in libdl.so.2 libpthread.so.0 librt.so.1; do
+    for name in libdl.so.2 libm.so.6 libpthread.so.0 librt.so.1; do
         install -D -m 755 "$(dirname "$libc")/$name" "$out$(dirname "$libc")/$name"
     done
+    # The toolkit runs the node's ldconfig in the container. Versions before 1.18 leave the cache out where there is none; glibc
+    # takes an empty one for none.
+    mkdir -p "$out/etc/ld.so.conf.d"
+    echo 'include /etc/ld.so.conf.d/*.conf' >"$out/etc/ld.so.conf"
+    : >"$out/etc/ld.so.cache"
+    # By this file the toolkit knows where this glibc looks: /usr/lib/x86_64-linux-gnu, and not /usr/lib64.
+    if [ -e /etc/debian_version ]; then
+        install -m 644 /etc/debian_version "$out/etc/"
+    fi
 fi
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/"
 echo 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin' >"$out/etc/passwd"

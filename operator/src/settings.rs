@@ -40,6 +40,9 @@ pub struct WorkerSettings {
     /// Image of the workers
     #[arg(long, value_name = "IMAGE", env = "PROOFMILL_WORKER_IMAGE")]
     pub worker_image: String,
+    /// Image of the workers that ask for a GPU [default: the other workers' image]
+    #[arg(long, value_name = "IMAGE", env = "PROOFMILL_WORKER_GPU_IMAGE")]
+    pub worker_gpu_image: Option<String>,
     /// Always, IfNotPresent or Never [default: Kubernetes' own]
     #[arg(long, value_name = "POLICY", env = "PROOFMILL_WORKER_IMAGE_PULL_POLICY",
           value_parser = ["Always", "IfNotPresent", "Never"])]

@@ -30,6 +30,8 @@ const DEFAULT_LADDER: [&str; 3] = ["1Gi", "4Gi", "16Gi"];
 const DEFAULT_CPU: &str = "250m";
 /// The extended resource of a GPU if the job names none.
 const DEFAULT_GPU: &str = "nvidia.com/gpu";
+/// How the extended resources of NVIDIA's GPUs, of parts of them and of shared ones begin.
+const NVIDIA: &str = "nvidia.com/";
 
 /// What a pod is made of, besides its command line.
 #[derive(Clone, Debug)]
@@ -96,9 +98,10 @@ pub(super) fn pod_spec(plan: &PodPlan<'_>, args: Vec<OsString>, class: u32) -> P
     let PodPlan { settings, overrides, store, .. } = plan;
     let claims = &overrides.resource_claims;
     let (volumes, mounts) = volumes(plan);
+    let resources = resources(plan, class);
     let container = Container {
         name: names::CONTAINER.into(),
-        image: Some(overrides.image.clone().unwrap_or_else(|| settings.worker_image.clone())),
+        image: Some(image(plan, &resources)),
         image_pull_policy: settings.worker_image_pull_policy.clone(),
         // URLs, digests and numbers: what the API holds as text stays text.
         args: Some(args.iter().map(|argument| argument.to_string_lossy().into_owned()).collect()),
@@ -109,7 +112,7 @@ pub(super) fn pod_spec(plan: &PodPlan<'_>, args: Vec<OsString>, class: u32) -> P
                 ..EnvFromSource::default()
             }]
         }),
-        resources: Some(resources(plan, class)),
+        resources: Some(resources),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Capabilities::default() }),
@@ -153,6 +156,19 @@ pub(super) fn pod_spec(plan: &PodPlan<'_>, args: Vec<OsString>, class: u32) -> P
         resource_claims: (!claims.is_empty()).then(|| claims.clone()),
         ..PodSpec::default()
     }
+}
+
+/// What the stage says, or else the operator's image for pods with such resources.
+fn image(plan: &PodPlan<'_>, resources: &ResourceRequirements) -> String {
+    let PodPlan { settings, overrides, .. } = plan;
+    let gpu = settings.worker_gpu_image.as_ref().filter(|_| plan.device != Device::Cpu && has_gpu(overrides, resources));
+    overrides.image.as_ref().or(gpu).unwrap_or(&settings.worker_image).clone()
+}
+
+/// Whether a container with these resources gets a GPU: by a claim, whatever it claims, or by an extended resource.
+fn has_gpu(overrides: &PodOverrides, resources: &ResourceRequirements) -> bool {
+    let is_gpu = |name: &String| name.starts_with(NVIDIA) || overrides.gpu_resource.as_ref() == Some(name);
+    !overrides.resource_claims.is_empty() || resources.limits.iter().flat_map(BTreeMap::keys).any(is_gpu)
 }
 
 fn resources(plan: &PodPlan<'_>, class: u32) -> ResourceRequirements {
@@ -214,7 +230,52 @@ fn volumes(plan: &PodPlan<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::settings::Settings;
+
+    /// The image of a pod, by what the job says: of its device, and of the stage.
+    #[test]
+    fn pods_with_a_gpu_have_an_image_of_their_own() {
+        let settings = |more: &[&str]| {
+            let words = ["proofmill-operator", "--worker-image=cpu"];
+            Settings::try_parse_from(words.iter().chain(more)).unwrap().workers
+        };
+        let (both, one) = (settings(&["--worker-gpu-image=gpu"]), settings(&[]));
+        let limits = |name: &str| format!(r#"{{"resources": {{"limits": {{"{name}": "1"}}}}}}"#);
+        let claims = r#"{"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]}"#;
+        let named = r#"{"gpuResource": "example.com/gpu"}"#;
+        let wanted = r#"{"gpuResource": "example.com/gpu", "resources": {"limits": {"example.com/gpu": "1"}}}"#;
+        let (part, others) = (limits("nvidia.com/mig-1g.10gb"), limits("example.com/gpu"));
+        let table = [
+            (Device::Cpu, "{}", "cpu"),
+            (Device::Cpu, claims, "cpu"),
+            (Device::Cpu, &part, "cpu"),
+            (Device::Auto, "{}", "cpu"),
+            (Device::Auto, named, "cpu"),
+            (Device::Auto, &others, "cpu"),
+            (Device::Auto, &part, "gpu"),
+            (Device::Auto, wanted, "gpu"),
+            (Device::Auto, claims, "gpu"),
+            (Device::Gpu, "{}", "gpu"),
+            (Device::Gpu, named, "gpu"),
+            (Device::Gpu, claims, "gpu"),
+            (Device::Gpu, r#"{"image": "mine"}"#, "mine"),
+            (Device::Cpu, r#"{"image": "mine"}"#, "mine"),
+        ];
+        for (device, stage, expected) in table {
+            let overrides: PodOverrides = serde_json::from_str(stage).unwrap();
+            let store = StorePlace { url: "s3://proofs".into(), secret: None, claim: None };
+            let image = |settings| {
+                let plan = PodPlan { settings, overrides: &overrides, device, store: &store, input: None };
+                pod_spec(&plan, vec![], 0).containers[0].image.clone().unwrap()
+            };
+            assert_eq!(image(&both), expected, "{device:?} {stage}");
+            let without = if expected == "gpu" { "cpu" } else { expected };
+            assert_eq!(image(&one), without, "{device:?} {stage}, no image for GPUs");
+        }
+    }
 
     #[test]
     fn the_first_class_is_the_smallest_that_suffices() {

@@ -33,6 +33,7 @@ USERS = {
         "networkPolicy": {"enabled": False},
         "operator": {"serviceAccount": {"create": False, "name": "mine"}, "podDisruptionBudget": {"enabled": False}},
         "store": {"claim": {"name": ""}},
+        "worker": {"gpuImage": {"repository": ""}},
         "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
     },
 }
@@ -44,6 +45,8 @@ REFUSED = [
     {"operator": {"image": {"digest": "sha256:short"}}},
     {"operator": {"logFormat": "xml"}},
     {"worker": {"sourceBase": "examples"}},
+    {"worker": {"gpuImage": {"pullPolicy": "Always"}}},
+    {"worker": {"gpuImage": {"digest": "sha256:short"}}},
     {"store": {"url": "proofs"}},
     {"metrics": {"monitor": "Both"}},
     {"networkPolicy": {"workerExcept": ["169.254.169.254"]}},
@@ -81,6 +84,37 @@ def values_are_documented(alone):
                 documented.add(".".join(path))
     missing = {".".join(path) for path in _leaves(json.loads((CHART / "values.schema.json").read_text()))} - documented
     assert not missing, missing
+
+
+@scenario(timeout=60)
+def images_of_workers(alone):
+    """Pods with a GPU have an image of their own, of the other's registry and tag unless told otherwise, or the other where it has no name."""
+    registry = {"registry": "registry.example.com/team"}
+    digest = f"sha256:{'0' * 64}"
+    version = re.search(r'^appVersion: "?([^"\n]+)', (CHART / "Chart.yaml").read_text(), re.MULTILINE)[1]
+    table = [
+        ({}, (f"localhost/proofmill-worker:{version}", f"localhost/proofmill-worker-cuda:{version}")),
+        ({"gpuImage": {"repository": ""}}, (f"localhost/proofmill-worker:{version}", None)),
+        # What `helm upgrade --reuse-values` gives, from a chart that did not have it.
+        ({"gpuImage": None}, (f"localhost/proofmill-worker:{version}", None)),
+        ({"image": {"tag": "1.2.3"}}, ("localhost/proofmill-worker:1.2.3", "localhost/proofmill-worker-cuda:1.2.3")),
+        ({"gpuImage": {"tag": "1.2.3"}}, (f"localhost/proofmill-worker:{version}", "localhost/proofmill-worker-cuda:1.2.3")),
+        (
+            {"image": {"digest": digest}, "gpuImage": {"repository": "gpu", "digest": digest}},
+            (f"localhost/proofmill-worker@{digest}", f"localhost/gpu@{digest}"),
+        ),
+    ]
+    for worker, images in table:
+        assert _images_of_workers(alone, {"worker": worker}) == images, worker
+    own = _images_of_workers(alone, {"image": registry})
+    assert all(image.startswith("registry.example.com/team/") for image in own), own
+
+
+def _images_of_workers(alone, values: dict) -> tuple[str | None, str | None]:
+    """What the operator is told: the image of pods without a GPU, and that of the others."""
+    [deployment] = [made for made in alone.objects(values) if made["kind"] == "Deployment"]
+    told = dict(text.split("=", 1) for text in deployment["spec"]["template"]["spec"]["containers"][0]["args"])
+    return told["--worker-image"], told.get("--worker-gpu-image")
 
 
 @scenario(timeout=60)
