@@ -22,15 +22,6 @@ if [ -n "$nvidia" ]; then
     for name in libdl.so.2 libm.so.6 libpthread.so.0 librt.so.1; do
         install -D -m 755 "$(dirname "$libc")/$name" "$out$(dirname "$libc")/$name"
     done
-    # The toolkit runs the node's ldconfig in the container. Versions before 1.18 leave the cache out where there is none; glibc
-    # takes an empty one for none.
-    mkdir -p "$out/etc/ld.so.conf.d"
-    echo 'include /etc/ld.so.conf.d/*.conf' >"$out/etc/ld.so.conf"
-    : >"$out/etc/ld.so.cache"
-    # By this file the toolkit knows where this glibc looks: /usr/lib/x86_64-linux-gnu, and not /usr/lib64.
-    if [ -e /etc/debian_version ]; then
-        install -m 644 /etc/debian_version "$out/etc/"
-    fi
 fi
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/"
 echo 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin' >"$out/etc/passwd"

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import cluster, node, tools
+from harness import cluster, node, nvidia, tools
 
 DEFAULT = Path(f"/tmp/proofmill-cluster-{os.getuid()}")
 
@@ -38,8 +38,8 @@ def main() -> int:
 
     try:
         if arguments.command == "build":
-            for program in (tools.helm, tools.kubernetes):
-                print(program())
+            for made in (tools.helm, tools.kubernetes, tools.nvidia_container_runtime, nvidia.driver):
+                print(made())
             return 0
         if arguments.command == "up":
             if folder.exists():

@@ -161,7 +161,8 @@ pub(super) fn pod_spec(plan: &PodPlan<'_>, args: Vec<OsString>, class: u32) -> P
 /// What the stage says, or else the operator's image for pods with such resources.
 fn image(plan: &PodPlan<'_>, resources: &ResourceRequirements) -> String {
     let PodPlan { settings, overrides, .. } = plan;
-    let gpu = settings.worker_gpu_image.as_ref().filter(|_| plan.device != Device::Cpu && has_gpu(overrides, resources));
+    let gpu =
+        settings.worker_gpu_image.as_ref().filter(|_| plan.device != Device::Cpu && has_gpu(overrides, resources));
     overrides.image.as_ref().or(gpu).unwrap_or(&settings.worker_image).clone()
 }
 

@@ -20,6 +20,7 @@ ADDRESS = "10.77.0.1"
 API_PORT = 6443
 KUBELET_PORT = 10250
 PODS = "10.77.1.0/24"
+NVIDIA = "nvidia"  # The runtime handler that `nvidia.attach` brings to life.
 PAUSE = "localhost/pause:1"
 PAUSE_SOURCE = b"#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
 NEEDS = ["containerd", "ctr", "runc", "iptables", "ip", "unshare", "nsenter", "sysctl"]
@@ -181,6 +182,11 @@ state = "{folder}/containerd/state"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         BinaryName = "{tools.debian("runc")}"
+        SystemdCgroup = false
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{NVIDIA}]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{NVIDIA}.options]
+        BinaryName = "{folder}/nvidia/runtime"
         SystemdCgroup = false
 """)
     (folder / "kubelet.yaml").write_text(f"""apiVersion: kubelet.config.k8s.io/v1beta1

@@ -20,6 +20,7 @@ GO_FROM_PYPI = "1.26.6"
 SEAWEEDFS = "4.48"
 KUEUE = "0.17.0"
 KUBE_ROUTER = "2.1.0"
+NVIDIA_CONTAINER_TOOLKIT = "1.20.2"
 PROMETHEUS_OPERATOR = "0.85.0"
 
 CACHE = Path(os.environ.get("PROOFMILL_CACHE", Path.home() / ".cache" / "proofmill"))
@@ -94,6 +95,19 @@ def kube_router() -> Path:
     module = f"github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@v{KUBE_ROUTER}"
     folder = _built(f"kube-router-{KUBE_ROUTER}", lambda go, out: [go, "install", "-trimpath", "-ldflags", "-s -w", module])
     return folder / "kube-router"
+
+
+def nvidia_container_runtime() -> Path:
+    """The folder with nvidia-container-runtime and nvidia-cdi-hook."""
+    programs = ["nvidia-container-runtime", "nvidia-cdi-hook"]
+    module = "github.com/NVIDIA/nvidia-container-toolkit/cmd"
+    packages = [f"{module}/{program}@v{NVIDIA_CONTAINER_TOOLKIT}" for program in programs]
+    # The driver's library, which this loads by itself too, is a C library: some of its symbols are to be found when they are needed.
+    flags = ["-trimpath", "-ldflags", "-s -w -extldflags=-Wl,-z,lazy"]
+    command = ["env", "CGO_ENABLED=1", "CGO_CFLAGS=-O2 -w"]
+    return _built(
+        f"nvidia-container-toolkit-{NVIDIA_CONTAINER_TOOLKIT}", lambda go, out: [*command, go, "install", *flags, *packages]
+    )
 
 
 def kueue_definitions() -> Path:

@@ -276,7 +276,7 @@ def memory_as_expected(trial):
 
 @scenario(timeout=90)
 def scarce_gpus(trial):
-    """A job on GPUs has one for each of its pods, and no more pods at one time than there are; the others wait for theirs."""
+    """A job on GPUs has one for each of its pods, with the image for them, and no more pods at one time than there are; the others wait for theirs."""
     trial.operator().start()
     trial.kubelet.add_node("gpus", gpus=2)
     try:
@@ -288,7 +288,9 @@ def scarce_gpus(trial):
         trial.wait("quickstart", kind="Executed")
         waiting = until(30, "two pods that run and two that wait", lambda: _waiting(trial.pods("quickstart", "prove")))
         for pod in trial.pods("quickstart"):
-            assert pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+            container = pod["spec"]["containers"][0]
+            assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+            assert container["image"] == "localhost/proofmill-worker-cuda:0.1.0", container["image"]
         assert all("Insufficient nvidia.com/gpu" in message for message in waiting), waiting
         proving.set()
         trial.wait("quickstart")

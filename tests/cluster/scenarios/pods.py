@@ -6,7 +6,7 @@ import json
 import build
 import oci
 
-from harness import host, tools
+from harness import host, nvidia, tools
 from harness.processes import until
 from harness.prometheus import Prometheus
 from harness.scenario import scenario
@@ -51,6 +51,11 @@ def images_of_the_dockerfile(trial):
         _, by_dockerfile, held = made[name]
         assert held == files, {path for path in held.keys() | files.keys() if held.get(path) != files.get(path)}
         assert [by_dockerfile[key] for key in ("User", "Entrypoint")] == [config[key] for key in ("User", "Entrypoint")]
+        # Who builds decides on PATH, which nothing in the images reads.
+        variables = [
+            {text for text in given["Env"] if not text.startswith("PATH=")} for given in (by_dockerfile, config)
+        ]
+        assert variables[0] == variables[1], variables
 
 
 def images(trial, make, folder: str) -> dict:
@@ -59,6 +64,27 @@ def images(trial, make, folder: str) -> dict:
     out.mkdir()
     made = [make(name, trial.session.programs, out, f"localhost/{name}:test") for name in build.IMAGES]
     return {archive.name: oci.read(archive) for archive in made}
+
+
+@scenario(timeout=240)
+def gpu_in_its_pod(trial):
+    """NVIDIA's container runtime puts the driver into the image for GPUs; all stages compute on it, and make the CPU's proof."""
+    nvidia.attach(trial.cluster)
+    trial.install()
+    # The other image asks for no driver, and gets none.
+    without = {"runtimeClassName": nvidia.RUNTIME_CLASS, "image": "localhost/proofmill-worker:0.1.0"}
+    trial.submit("without", device="Gpu", retries=0, stages={"setup": without})
+    summary = trial.wait_failed("without", seconds=60)
+    assert "driver" in summary["message"], summary
+    trial.submit("with", device="Gpu", stages={stage: {"runtimeClassName": nvidia.RUNTIME_CLASS} for stage in STAGES})
+    trial.wait("with", seconds=120)
+    for pod in trial.pods("with"):
+        container, [status] = pod["spec"]["containers"][0], pod["status"]["containerStatuses"]
+        assert container["image"] == "localhost/proofmill-worker-cuda:0.1.0", container
+        assert container["resources"]["limits"][nvidia.RESOURCE] == "1", container
+        record = json.loads(status["state"]["terminated"]["message"])
+        assert record["usage"]["device"] == "GPU 0 (emulator)", record
+    trial.check_proof("with")
 
 
 @scenario(timeout=120)
