@@ -17,7 +17,7 @@ EXAMPLES = f"{HERE.parent}/examples=/usr/share/proofmill/examples"
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image: its target in the Dockerfile, its program, further arguments of rootfs.sh, and its environment as the Dockerfile has it."""
+    """An image: target in the Dockerfile, program, what rootfs.sh is told besides, and environment, as the Dockerfile has it."""
 
     target: str
     program: str

@@ -1,4 +1,4 @@
-"""A GPU for the node: NVIDIA's own container runtime, and in the driver's place the emulator that the kernels are tested on."""
+"""A GPU for the node: NVIDIA's own container runtime, and in the driver's place the emulator that kernels are tested on."""
 
 import concurrent.futures
 import hashlib
@@ -14,7 +14,7 @@ from .cluster import Cluster
 RESOURCE = "nvidia.com/gpu"
 RUNTIME_CLASS = "nvidia"
 VERSION = "525.60.13"  # The first driver of CUDA 12.0, which is the emulator's version too.
-# Where nodes of the Red Hat family have the driver, and so where containers get it: glibc of Debian does not look there by itself.
+# Where nodes of the Red Hat family have the driver, so that containers get it there: Debian's glibc does not look there by itself.
 LIBRARIES = "/usr/lib64"
 
 
@@ -28,7 +28,7 @@ def attach(cluster: Cluster) -> None:
 
 
 def driver() -> Path:
-    """The emulator as the driver's library, which needs what NVIDIA's needs and no more; kept under the digest of its sources."""
+    """The emulator as a library that needs what the driver's needs and no more; kept under the digest of its sources."""
     kernels = tools.REPOSITORY / "kernels/cuda"
     emulator = kernels / "emulator"
     sources = sorted([*emulator.glob("*.cpp"), *kernels.glob("*.cu")])

@@ -276,7 +276,7 @@ def memory_as_expected(trial):
 
 @scenario(timeout=90)
 def scarce_gpus(trial):
-    """A job on GPUs has one for each of its pods, with the image for them, and no more pods at one time than there are; the others wait for theirs."""
+    """Each pod of a job on GPUs has one, and the image for it; no more pods than there are GPUs run at one time, others wait."""
     trial.operator().start()
     trial.kubelet.add_node("gpus", gpus=2)
     try:

@@ -88,7 +88,7 @@ def values_are_documented(alone):
 
 @scenario(timeout=60)
 def images_of_workers(alone):
-    """Pods with a GPU have an image of their own, of the other's registry and tag unless told otherwise, or the other where it has no name."""
+    """Pods with a GPU have an image of their own, by default of the other's tag; where it has no name they have the other."""
     registry = {"registry": "registry.example.com/team"}
     digest = f"sha256:{'0' * 64}"
     version = re.search(r'^appVersion: "?([^"\n]+)', (CHART / "Chart.yaml").read_text(), re.MULTILINE)[1]
