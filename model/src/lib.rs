@@ -16,12 +16,13 @@ mod partition;
 mod quantise;
 mod report;
 mod scalar;
+pub mod split;
 
 pub use cached::{Cache, CacheError};
 pub use executor::{ExecuteError, Values, execute};
 pub use import::{ImportError, ImportOptions, Model, import_onnx};
 pub use lower::builder::Overflow;
 pub use onnx::proto as onnx_proto;
-pub use partition::{PartitionError, Subgraphs, partition};
+pub use partition::{PartitionError, Subgraphs, balanced, partition};
 pub use quantise::{InputError, dequantise, quantise_input};
 pub use report::{AccuracyReport, LayerAccuracy, OutputAccuracy};

@@ -1,7 +1,8 @@
-//! Cuts the graph into subgraphs: runs of consecutive nodes, of similar cost, with small boundaries. Nodes at the beginning may join a
-//! later run that reads the same weights, as embedding and final projection do when they are tied: so these are committed and opened once.
+//! Cuts the graph into subgraphs: runs of consecutive nodes, of similar cost, with small boundaries. Nodes at the beginning may join
+//! later runs that read the same weights, as embedding and final projection do when they are tied: so these are committed and opened once.
 
 use crate::Model;
+use crate::split::split;
 use thiserror::Error;
 use verifier::graph::{Graph, Op, Source, Tensor};
 use verifier::key::Partition;
@@ -36,6 +37,8 @@ const MOST: usize = 16;
 const CANDIDATES: usize = 512;
 /// Cost of committing an element of a boundary tensor that is not a lookup's output: it takes several limbs.
 const WIDE: f64 = 4.0;
+/// Subgraphs are balanced when the largest costs no more than this many times as much as it must.
+const NEAR: f64 = 1.05;
 /// Multiplications of a contraction that cost as much as a committed element.
 const PRODUCTS: f64 = 64.0;
 
@@ -44,12 +47,46 @@ const PRODUCTS: f64 = 64.0;
 /// # Errors
 /// No subgraphs, or more than the graph has places to cut.
 pub fn partition(model: &Model, subgraphs: Subgraphs) -> Result<Partition, PartitionError> {
-    let graph = &model.graph;
+    Ok(cut(&model.graph, subgraphs)?.partition)
+}
+
+/// Cuts the model's graph, and its final projection over the vocabulary ([`crate::split`]) into as many pieces as balance the subgraphs: the
+/// fewest with which the cost of the largest subgraph is within [`NEAR`] of the least for any number of pieces. The model is
+/// the same, up to that.
+///
+/// # Errors
+/// See [`partition`].
+pub fn balanced(model: Model, subgraphs: Subgraphs) -> Result<(Model, Partition), PartitionError> {
+    let whole = cut(&model.graph, subgraphs)?;
+    let mut tried = vec![(whole, None)];
+    for pieces in 2..=tried[0].0.partition.count as usize {
+        let Some(split) = split(&model.graph, pieces) else { break };
+        if let Ok(cut) = cut(&split.graph, subgraphs) {
+            tried.push((cut, Some(split)));
+        }
+    }
+    let least = tried.iter().map(|(cut, _)| cut.largest).fold(f64::INFINITY, f64::min);
+    let near = tried.iter().position(|(cut, _)| cut.largest <= least * NEAR).unwrap_or_default();
+    let (cut, split) = tried.swap_remove(near);
+    let model = match split {
+        Some(split) => split.apply(model),
+        None => model,
+    };
+    Ok((model, cut.partition))
+}
+
+/// A partition, and what its most expensive subgraph costs.
+struct Cut {
+    partition: Partition,
+    largest: f64,
+}
+
+fn cut(graph: &Graph, subgraphs: Subgraphs) -> Result<Cut, PartitionError> {
     let mut costs: Vec<f64> = graph.nodes.iter().map(|n| cost(graph, &n.op)).collect();
     let boundaries = boundaries(graph);
-    let shared = shared_weights(graph);
-    // Where it ends up, its weights cost nothing more.
-    let head = shared.map_or(0, |shared| shared.head);
+    let shared = shared_weights(graph, &costs);
+    // Where they end up, their weights cost nothing more.
+    let head = shared.last().map_or(0, |shared| shared.end);
     costs[..head].fill(0.0);
     let total: f64 = costs.iter().sum();
     let cuts: Vec<usize> = candidates(&boundaries).into_iter().filter(|&cut| cut > head).collect();
@@ -63,48 +100,74 @@ pub fn partition(model: &Model, subgraphs: Subgraphs) -> Result<Partition, Parti
     }
     let starts = best_cuts(&costs, &cuts, &boundaries, count);
     let mut subgraph_of_node = Vec::with_capacity(costs.len());
-    for node in 0..costs.len() {
-        subgraph_of_node.push(starts.iter().filter(|&&s| s <= node).count() as u32);
+    let mut loads = vec![0.0; count];
+    for (node, cost) in costs.iter().enumerate() {
+        let subgraph = starts.iter().filter(|&&s| s <= node).count();
+        subgraph_of_node.push(subgraph as u32);
+        loads[subgraph] += cost;
     }
-    if let Some(Shared { head, reader }) = shared {
+    let mut from = 0;
+    for Shared { end, reader } in shared {
         let joined = subgraph_of_node[reader];
-        subgraph_of_node[..head].fill(joined);
+        subgraph_of_node[from..end].fill(joined);
+        from = end;
     }
-    Ok(Partition { subgraph_of_node, count: count as u32 })
+    let largest = loads.into_iter().fold(0.0, f64::max);
+    Ok(Cut { partition: Partition { subgraph_of_node, count: count as u32 }, largest })
 }
 
 /// A weight that two contractions read, the first among the first nodes.
 #[derive(Clone, Copy)]
 struct Shared {
     /// How many nodes, up to the one that reads it first.
-    head: usize,
+    end: usize,
     /// The node that reads it again.
     reader: usize,
 }
 
-/// The weight whose first reader is best moved to its second, if any is: what the head computes then crosses to another subgraph.
-fn shared_weights(graph: &Graph) -> Option<Shared> {
+/// The weights whose first readers are best moved to their second ones, each with the nodes between it and the one before: what they
+/// compute then crosses to other subgraphs.
+fn shared_weights(graph: &Graph, costs: &[f64]) -> Vec<Shared> {
     let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.tensors.len()];
     for (index, node) in graph.nodes.iter().enumerate() {
         node.op.inputs().iter().for_each(|tensor| readers[tensor.index()].push(index));
     }
-    let crossing = |head: usize| -> f64 {
+    let contracts = |node: usize| matches!(graph.nodes[node].op, Op::Einsum(_));
+    let is_shared = |(tensor, readers): (&Tensor, &Vec<usize>)| {
+        let &[first, reader] = &readers[..] else { return None };
+        let is_shared = tensor.source == Source::Weight && first < reader && contracts(first) && contracts(reader);
+        is_shared.then_some((Shared { end: first + 1, reader }, tensor.len() as f64))
+    };
+    let mut all: Vec<(Shared, f64)> = graph.tensors.iter().zip(&readers).filter_map(is_shared).collect();
+    all.sort_by_key(|(shared, _)| shared.end);
+    // What the nodes up to the end of each compute for others.
+    let crossing = |moved: &[(Shared, f64)]| -> f64 {
+        let group = |node: usize| moved.iter().position(|(shared, _)| node < shared.end);
         let crosses = |(tensor, readers): (&Tensor, &Vec<usize>)| {
             let Source::Node(producer) = tensor.source else { return 0.0 };
-            let leaves = (producer as usize) < head && readers.last().is_some_and(|&last| last >= head);
+            let own = group(producer as usize);
+            let leaves = own.is_some() && readers.iter().any(|&reader| group(reader) != own);
             if leaves { tensor.len() as f64 * WIDE } else { 0.0 }
         };
         graph.tensors.iter().zip(&readers).map(crosses).sum()
     };
-    let contracts = |node: usize| matches!(graph.nodes[node].op, Op::Einsum(_));
-    let worth = |(tensor, readers): (&Tensor, &Vec<usize>)| {
-        let &[first, reader] = &readers[..] else { return None };
-        let is_shared = tensor.source == Source::Weight && first < reader && contracts(first) && contracts(reader);
-        let saved = if is_shared { tensor.len() as f64 - crossing(first + 1) } else { 0.0 };
-        (saved > 0.0).then_some((saved, Shared { head: first + 1, reader }))
-    };
-    let best = graph.tensors.iter().zip(&readers).filter_map(worth).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, shared)| shared)
+    let mut saved = 0.0;
+    let mut best = (0.0, 0);
+    for (index, (shared, len)) in all.iter().enumerate() {
+        saved += len;
+        // What comes before the second readers only.
+        if all[..=index].iter().any(|(other, _)| other.reader < shared.end) {
+            break;
+        }
+        let joins = |node: &usize| all[..=index].iter().any(|(other, _)| other.end == node + 1);
+        let moved: f64 = (0..shared.end).filter(|node| !joins(node)).map(|node| costs[node]).sum();
+        let worth = saved - crossing(&all[..=index]) - moved;
+        if worth > best.0 {
+            best = (worth, index + 1);
+        }
+    }
+    all.truncate(best.1);
+    all.into_iter().map(|(shared, _)| shared).collect()
 }
 
 /// Work of proving a node, in committed elements.

@@ -7,6 +7,7 @@ mod fixture;
 use fixture::Fixture;
 use kernels::Ints;
 use model::language::{Output, Prompt, import, open};
+use model::split::split;
 use model::{ImportOptions, Model, dequantise};
 use std::path::Path;
 use verifier::generation::{self, Generated, Lengths};
@@ -59,6 +60,29 @@ fn every_architecture_is_proved() {
     let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(outputs[0].clone()));
     let error = embedding.iter().zip(&f.output[0]).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(embedding.len() == f.output[0].len() && error < 1e-3, "{error}");
+}
+
+/// The final projection in pieces, each in a subgraph of its own.
+#[test]
+fn pieces_of_a_vocabulary_are_proved() {
+    for name in ["gpt2", "gpt2-digits", "llama", "gemma3"] {
+        let f = Fixture::load(name);
+        let cut = |output, pieces| {
+            let whole = f.import(6, output);
+            split(&whole.graph, pieces).expect("the projection can be cut").apply(whole)
+        };
+        let model = cut(Output::Answers(2), 2);
+        let generated = generate(&model, &f.tokens[..3], None);
+        assert_eq!(proved(&model, &generated, None), Some(generated), "{name}");
+        let model = cut(Output::Samples(2), 3);
+        let sampling = Some(Sampling { seed: 8, temperature: 5000 });
+        let generated = generate(&model, &f.tokens[..3], sampling);
+        assert_eq!(proved(&model, &generated, sampling), Some(generated), "{name}");
+        let model = cut(Output::Logits(2), 3);
+        let tokens = f.tokens[..6].iter().map(|&t| t.into()).collect::<Vec<i64>>();
+        let outputs = common::imported::proved(&model, 4, vec![Ints::from(tokens)]).outputs;
+        assert_eq!(outputs[0].len(), 2 * f.config.vocabulary(), "{name}");
+    }
 }
 
 #[test]

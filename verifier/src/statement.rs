@@ -10,6 +10,7 @@ use crate::transcript::Digest;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use p3_field::PrimeCharacteristicRing;
 use thiserror::Error;
 
 /// Public inputs and outputs of one run of the model: for each port its integers, row-major. Noise is named, not listed.
@@ -111,21 +112,28 @@ impl Statement {
         Ok(())
     }
 
-    /// The extension of a public tensor of the key's graph at a point: of the values of all inferences one after another, or, for an
+    /// The extension of a public tensor of the key's graph at some points: of the values of all inferences one after another, or, for an
     /// output that no input reaches, of those that all have. `None` for another tensor, or if the statement does not fit.
-    pub fn evaluate(&self, key: &ModelKey, tensor: TensorId, point: &[K]) -> Option<K> {
+    pub fn evaluate(&self, key: &ModelKey, tensor: TensorId, points: &[&[K]]) -> Option<Vec<K>> {
         let model = key.model();
         let shape = &model.tensor(tensor).shape;
         if let Some(values) = self.common(key, tensor) {
-            return Some(multilinear::evaluate(shape, &values?, point));
+            let values = values?;
+            return Some(points.iter().map(|point| multilinear::evaluate(shape, &values, point)).collect());
         }
+        let size = self.inferences.len();
+        let split = points.iter().map(|point| point.split_at_checked(axis_bits(size)));
+        let split = split.map(|parts| parts.map(|(of_inference, rest)| (eq_table(of_inference, size), rest)));
+        let split = split.collect::<Option<Vec<_>>>()?;
+        let mut sums = alloc::vec![K::ZERO; points.len()];
         // One inference at a time: noise is large.
-        let (of_inference, rest) = point.split_at_checked(axis_bits(self.inferences.len()))?;
-        let weights = eq_table(of_inference, self.inferences.len());
-        let terms = self.inferences.iter().zip(weights).map(|(inference, weight)| {
-            Some(weight * multilinear::evaluate(shape, &inference.public(model, tensor)?, rest))
-        });
-        terms.sum()
+        for (index, inference) in self.inferences.iter().enumerate() {
+            let values = inference.public(model, tensor)?;
+            for (sum, (weights, rest)) in sums.iter_mut().zip(&split) {
+                *sum += weights[index] * multilinear::evaluate(shape, &values, rest);
+            }
+        }
+        Some(sums)
     }
 
     /// The values themselves, which [`Self::evaluate`] extends.

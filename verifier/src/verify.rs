@@ -4,6 +4,7 @@
 use crate::argument::ledger::PointValue;
 use crate::argument::{Rejection, require, subgraph};
 use crate::commitment::{self, Claim, Claimed, Layout, OpeningError, ParametersError, opening_soundness};
+use crate::field::K;
 use crate::generation::{self, Generated, GenerationError};
 use crate::graph::{GraphError, Interface, TensorId};
 use crate::key::ModelKey;
@@ -12,6 +13,7 @@ use crate::proof::{Proof, ProofFormatError};
 use crate::soundness::{ErrorTerm, Soundness};
 use crate::statement::{Inference, Statement, StatementError};
 use crate::transcript::{Digest, Reader, Transcript};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -206,16 +208,22 @@ pub fn settle_public(
 ) -> Result<Vec<Claim>, Rejection> {
     let graph = key.graph();
     let mut open: Vec<Claim> = Vec::new();
+    let mut public: BTreeMap<TensorId, Vec<&PointValue>> = BTreeMap::new();
     for (tensor, claim) in outside {
         if let Home::Boundary(place) = home(key, *tensor) {
             let claim = Claim { tensor: place, point: claim.point.clone(), value: claim.value };
             if !open.contains(&claim) {
                 open.push(claim);
             }
-            continue;
+        } else {
+            public.entry(*tensor).or_default().push(claim);
         }
-        let name = || format!("public tensor '{}'", graph.tensor(*tensor).name);
-        let holds = statement.evaluate(key, *tensor, &claim.point) == Some(claim.value);
+    }
+    // All claims on a tensor at once: noise is derived once, however many subgraphs read some of it.
+    for (tensor, claims) in public {
+        let name = || format!("public tensor '{}'", graph.tensor(tensor).name);
+        let (points, values): (Vec<&[K]>, Vec<K>) = claims.iter().map(|c| (&c.point[..], c.value)).unzip();
+        let holds = statement.evaluate(key, tensor, &points) == Some(values);
         require(holds, name, "the claim on a public tensor")?;
     }
     Ok(open)

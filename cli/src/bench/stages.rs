@@ -49,6 +49,8 @@ impl Cost {
 /// What was measured.
 struct Measured {
     stages: [(Stage, Cost); 4],
+    /// The subgraph that takes the most processor time: how long proving takes where every subgraph has a machine.
+    largest: Cost,
     all_but_setup: Cost,
     verify_seconds: f64,
     subgraphs: usize,
@@ -114,6 +116,7 @@ pub fn conclude(
     let floor = stages.iter().filter(|(stage, _)| *stage != Stage::Setup).map(|(_, cost)| cost.floor).sum();
     let measured = Measured {
         stages,
+        largest: largest(usages),
         all_but_setup: Cost { floor, ..cost(usages, |stage| stage != Stage::Setup) },
         verify_seconds: verification(&key, &bytes)?,
         subgraphs: usages.iter().filter(|task| task.task.stage() == Stage::Prove).count(),
@@ -141,6 +144,12 @@ fn cost(usages: &[TaskUsage], keep: impl Fn(Stage) -> bool) -> Cost {
     }
 }
 
+fn largest(usages: &[TaskUsage]) -> Cost {
+    let tasks = usages.iter().filter(|task| task.task.stage() == Stage::Prove);
+    let largest = tasks.max_by(|a, b| a.usage.cpu_seconds.total_cmp(&b.usage.cpu_seconds));
+    cost(largest.map_or(&[], std::slice::from_ref), |_| true)
+}
+
 /// Seconds that verification takes, on this one thread.
 fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
     let mut least = f64::INFINITY;
@@ -153,8 +162,17 @@ fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
 }
 
 fn report(measured: &Measured) -> String {
-    let Measured { stages, all_but_setup, verify_seconds, subgraphs, inferences, multiply_adds, proof, rates } =
-        measured;
+    let Measured {
+        stages,
+        largest,
+        all_but_setup,
+        verify_seconds,
+        subgraphs,
+        inferences,
+        multiply_adds,
+        proof,
+        rates,
+    } = measured;
     let row = |name: &str, cost: &Cost| {
         format!(
             "{name:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
@@ -173,6 +191,9 @@ fn report(measured: &Measured) -> String {
     for (stage, cost) in stages {
         let name = if *stage == Stage::Prove { format!("prove ({subgraphs} subgraphs)") } else { stage.to_string() };
         text += &row(&name, cost);
+        if *stage == Stage::Prove {
+            text += &row("  the largest", largest);
+        }
     }
     text += &row("all but setup", all_but_setup);
     text += &format!("{:<22}{:>10}\n", "verify", format::seconds(*verify_seconds));
@@ -201,6 +222,7 @@ fn report_json(measured: &Measured) -> Value {
     json!({
         "machine": describe_machine(&measured.rates),
         "stages": stages.collect::<serde_json::Map<_, _>>(),
+        "largestSubgraph": describe(&measured.largest),
         "allButSetup": describe(&measured.all_but_setup),
         "verifySeconds": measured.verify_seconds,
         "subgraphs": measured.subgraphs,

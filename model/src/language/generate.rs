@@ -107,7 +107,8 @@ pub struct Generation<'a> {
 
 impl Generation<'_> {
     fn choose(&mut self) -> Result<u32, GenerateError> {
-        let computed = self.cache.extend(&self.unread)?.into_iter().next().unwrap_or_default();
+        // One output, or logits in pieces.
+        let computed = self.cache.extend(&self.unread)?.concat();
         let token = match self.noisy {
             None => computed.last().copied(),
             Some(noisy) => noisy.largest(&computed, self.cache.len() - 1, self.sampling),
@@ -143,23 +144,42 @@ impl Iterator for Generation<'_> {
     }
 }
 
-/// The graph up to the logits that noise is added to, and how it is added.
+/// The graph up to the logits that noise is added to, in one piece or several, and how it is added.
 fn without_noise(graph: &Graph, noise: Port) -> Result<(Graph, Noisy), &'static str> {
     const OTHERWISE: &str = "it adds noise in another way";
-    let sum = graph.nodes.iter().find(|node| node.op.inputs().contains(&noise.tensor));
-    let Some(Op::Einsum(sum)) = sum.map(|node| &node.op) else { return Err(OTHERWISE) };
-    let [logits, added] = &sum.terms[..] else { return Err(OTHERWISE) };
-    let ([x], [y]) = (&logits.operands[..], &added.operands[..]) else { return Err(OTHERWISE) };
-    if y.tensor != noise.tensor || x.labels != sum.out_labels || y.labels != sum.out_labels {
+    // The noise, and parts of it.
+    let mut parts = vec![noise.tensor];
+    let mut sums = Vec::new();
+    for node in &graph.nodes {
+        match &node.op {
+            Op::View(view) if view.input == noise.tensor => parts.push(view.output),
+            op if op.inputs().iter().any(|t| parts.contains(t)) => sums.push(op),
+            _ => {}
+        }
+    }
+    let sum = |op: &&Op| {
+        let Op::Einsum(sum) = op else { return Err(OTHERWISE) };
+        let [logits, added] = &sum.terms[..] else { return Err(OTHERWISE) };
+        let ([x], [y]) = (&logits.operands[..], &added.operands[..]) else { return Err(OTHERWISE) };
+        if !parts.contains(&y.tensor) || x.labels != sum.out_labels || y.labels != sum.out_labels {
+            return Err(OTHERWISE);
+        }
+        let port = Port { tensor: x.tensor, exponent: noise.exponent };
+        Ok((port, Noisy { logits: logits.coefficient, noise: added.coefficient, port: noise }))
+    };
+    let sums = sums.iter().map(sum).collect::<Result<Vec<_>, _>>()?;
+    let Some(&(_, noisy)) = sums.first() else { return Err(OTHERWISE) };
+    let alike = |(_, other): &(Port, Noisy)| (other.logits, other.noise) == (noisy.logits, noisy.noise);
+    let tokens = |(port, _): &(Port, Noisy)| graph.tensor(port.tensor).len();
+    if !sums.iter().all(alike) || sums.iter().map(tokens).sum::<usize>() != graph.tensor(noise.tensor).len() {
         return Err(OTHERWISE);
     }
-    let noisy = Noisy { logits: logits.coefficient, noise: added.coefficient, port: noise };
     let mut follows = vec![false; graph.tensors.len()];
     follows[noise.tensor.index()] = true;
     let mut ended = graph.clone();
     ended.interface = Interface::Tensors;
     ended.inputs.pop();
-    ended.outputs = vec![Port { tensor: x.tensor, exponent: noise.exponent }];
+    ended.outputs = sums.into_iter().map(|(port, _)| port).collect();
     ended.nodes.retain(|node| {
         let after = node.op.inputs().iter().any(|t| follows[t.index()]);
         node.op.output().filter(|_| after).into_iter().for_each(|t| follows[t.index()] = true);

@@ -79,6 +79,22 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Goes on with the tensors and ports of a graph, without its nodes.
+    pub fn rebuilding(graph: &Graph) -> Self {
+        let mut names = HashMap::new();
+        for tensor in &graph.tensors {
+            let (base, count) = match tensor.name.rsplit_once('#') {
+                Some((base, count)) => (base, count.parse().unwrap_or(1)),
+                None => (tensor.name.as_str(), 1),
+            };
+            let taken = names.entry(base.to_owned()).or_default();
+            *taken = count.max(*taken);
+        }
+        let (tensors, inputs, outputs) = (graph.tensors.clone(), graph.inputs.clone(), graph.outputs.clone());
+        let graph = Graph { tensors, nodes: Vec::new(), inputs, outputs, interface: graph.interface };
+        Self { graph, names, ..Self::default() }
+    }
+
     /// Shape of a tensor.
     pub fn shape(&self, id: TensorId) -> Vec<usize> {
         self.graph.tensor(id).shape.clone()
@@ -137,6 +153,19 @@ impl Builder {
         self.constants.entry(key).or_default().push(id);
         self.weights.insert(id, values);
         Ok(id)
+    }
+
+    /// A constant whose values are kept elsewhere.
+    pub fn weight(&mut self, what: &str, shape: Vec<usize>, range: (i64, i64)) -> Result<TensorId, Overflow> {
+        self.tensor(what, shape, (range.0.into(), range.1.into()), Source::Weight)
+    }
+
+    /// A node as it is, and so what it computes.
+    pub fn keep(&mut self, node: &Node) {
+        if let Some(output) = node.op.output() {
+            self.graph.tensors[output.index()].source = self.next();
+        }
+        self.graph.nodes.push(node.clone());
     }
 
     /// The values that a contraction can take, or the range beyond 62 bits that it would need.
@@ -256,6 +285,15 @@ impl Builder {
         let shape = self.shape(input);
         let output = self.tensor(what, shape, range, self.next())?;
         self.push_lookup(input, Domain { below, above, ..domain }, table, Some(output));
+        Ok(output)
+    }
+
+    /// What a lookup does to another tensor of the same interval.
+    pub fn lookup_again(&mut self, input: TensorId, lookup: &Lookup) -> Result<TensorId, Overflow> {
+        let (lo, hi) = lookup.output.map_or((0, 0), |output| self.interval(output));
+        let shape = self.shape(input);
+        let output = self.tensor("rounded", shape, (lo.into(), hi.into()), self.next())?;
+        self.node(Op::Lookup(Lookup { input, output: Some(output), ..lookup.clone() }));
         Ok(output)
     }
 

@@ -4,6 +4,7 @@
 //! accumulator until somebody needs it narrow: then one lookup rounds and saturates it, or applies the next function.
 
 pub mod builder;
+pub mod choice;
 mod divide;
 mod einsum;
 mod function;
@@ -11,7 +12,7 @@ mod interval;
 mod mask;
 mod maximum;
 mod noise;
-mod prune;
+pub mod prune;
 pub mod resolution;
 
 use crate::float::{Graph as FloatGraph, Kind, Op, Value};
@@ -75,7 +76,10 @@ pub fn lower(
         }
     }
     let mut builder = lowering.builder;
-    prune::prune(&mut builder, values.iter_mut().chain(&mut accumulators));
+    let renumbered = prune::prune(&mut builder);
+    for value in values.iter_mut().chain(&mut accumulators) {
+        *value = value.and_then(|q| Some(Quantised { tensor: renumbered[q.tensor.index()]?, ..q }));
+    }
     let short = lowering.lacking.into_iter().zip(accumulators);
     let short = short.filter_map(|((value, lacking), q)| Some(Short { value, tensor: q?.tensor, lacking }));
     Ok(Lowered { builder, values, short: short.collect() })

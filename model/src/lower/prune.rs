@@ -1,12 +1,11 @@
 //! Removes what lowering tried and did not use: nodes and constants that no output and no assertion depends on.
 
-use super::Quantised;
 use super::builder::Builder;
 use std::collections::BTreeMap;
 use verifier::graph::{AdviceRule, Op, Source, TensorId};
 
-/// Prunes the graph and renumbers tensors, `values` included.
-pub fn prune<'a>(builder: &mut Builder, values: impl Iterator<Item = &'a mut Option<Quantised>>) {
+/// Prunes the graph and renumbers tensors: the new number of each old one that is still there.
+pub fn prune(builder: &mut Builder) -> Vec<Option<TensorId>> {
     let graph = &mut builder.graph;
     let mut live = vec![false; graph.tensors.len()];
     graph.inputs.iter().chain(&graph.outputs).for_each(|port| live[port.tensor.index()] = true);
@@ -37,9 +36,7 @@ pub fn prune<'a>(builder: &mut Builder, values: impl Iterator<Item = &'a mut Opt
     graph.inputs.iter_mut().chain(&mut graph.outputs).for_each(|port| renamed(&mut port.tensor));
     let weights = std::mem::take(&mut builder.weights).into_iter();
     builder.weights = weights.filter_map(|(id, w)| Some((new_tensor[id.index()]?, w))).collect::<BTreeMap<_, _>>();
-    for value in values {
-        *value = value.and_then(|q| Some(Quantised { tensor: new_tensor[q.tensor.index()]?, ..q }));
-    }
+    new_tensor
 }
 
 /// For each kept element, how many are kept before it.

@@ -25,10 +25,37 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn load(name: &str) -> Self {
+        Self::changed(name, |_| ())
+    }
+
+    /// The model with a final projection of its own, of the embedding's shape.
+    #[allow(dead_code, reason = "each test program uses a part of this module")]
+    pub fn untied(name: &str) -> Self {
+        Self::changed(name, |json| {
+            json["config"]["tie_word_embeddings"] = false.into();
+            let tensors = json["tensors"].as_object_mut().expect("tensors");
+            let embedding = tensors.iter().find(|(name, _)| name.contains("wte") || name.contains("embed_tokens"));
+            let embedding = embedding.expect("there is an embedding").1.clone();
+            tensors.insert("lm_head.weight".into(), embedding);
+        })
+    }
+
+    /// The model with a vocabulary of another size.
+    #[allow(dead_code, reason = "each test program uses a part of this module")]
+    pub fn with_vocabulary(name: &str, size: usize) -> Self {
+        Self::changed(name, |json| {
+            json["config"]["vocab_size"] = size.into();
+            let tensors = json["tensors"].as_object_mut().expect("tensors").values_mut();
+            tensors.filter(|tensor| tensor["shape"][0] == 300).for_each(|tensor| tensor["shape"][0] = size.into());
+        })
+    }
+
+    fn changed(name: &str, change: impl FnOnce(&mut Json)) -> Self {
         let path =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../model/tests/language/fixtures/{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let json: Json = serde_json::from_str(&text).expect("a fixture is JSON");
+        let mut json: Json = serde_json::from_str(&text).expect("a fixture is JSON");
+        change(&mut json);
         let numbers =
             |row: &Json| row.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect();
         let tensor = |(name, t): (&String, &Json)| {

@@ -11,6 +11,7 @@ mod real;
 mod sampling;
 #[path = "../common/shared.rs"]
 mod shared;
+mod split;
 
 use definition::Tensors as Defined;
 use fixture::Fixture;

@@ -81,7 +81,7 @@ pub(super) fn make<D: Device>(
         Subgraphs::Auto => model::Subgraphs::Auto,
         Subgraphs::Count(count) => model::Subgraphs::Count(count),
     };
-    let partition = model::partition(&model, subgraphs)
+    let (model, partition) = model::balanced(model, subgraphs)
         .map_err(|error| StageError::deterministic(format!("spec.partition.subgraphs: {error}")))?;
     let Model { graph, weights, report } = model;
     let key = prover::setup(device, graph, &weights, partition, security).map_err(StageError::deterministic)?;

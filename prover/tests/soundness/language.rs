@@ -7,6 +7,7 @@ use crate::common::verdict::verify;
 use crate::fixture::Fixture;
 use kernels::Ints;
 use model::language::{Output, Prompt};
+use model::split::split;
 use model::{Model, execute};
 use prover::{ProveError, Values};
 use verifier::generation::{self, Generated, Lengths};
@@ -151,6 +152,40 @@ fn another_token_than_the_most_likely_one() {
     // Another maximum is another token, which is public: the verifier would be told two values of it at one point.
     let twice = "the values are not a run of the model: tensor 'logits/index': one value at one point does not hold";
     assert_eq!(without_proof, [format!("logits/maximum: {twice}")]);
+}
+
+/// The final projection in three pieces, each proved apart: another piece is said to have the largest logit, or another token of the piece
+/// that has it.
+#[test]
+fn the_winner_of_another_piece() {
+    const STARTS: [u32; 3] = [0, 10, 20];
+    let whole = model();
+    let model = split(&whole.graph, 3).unwrap().apply(whole);
+    let honest = answer(&model);
+    let named = |name: &str| (0..).map(TensorId).find(|t| model.graph.tensor(*t).name == name).unwrap();
+    let is_piece = |t: &TensorId| model.graph.tensor(*t).name.starts_with("logits/piece");
+    let cuts =
+        model.graph.nodes.iter().enumerate().filter(|(_, n)| is_einsum(&n.op) && n.op.inputs().iter().any(is_piece));
+    let cuts: Vec<usize> = cuts.map(|(index, _)| index).take(3).collect();
+    let truth = net(&model, run(&model, &honest));
+    Attempt::of(&truth, &cuts).verify().expect("the proof is rejected");
+    let winners = ["logits/index", "logits/index#2", "logits/index#3"].map(named);
+    let winner = STARTS.iter().rposition(|&start| start <= honest.answer[0]).unwrap();
+    let lies = |answer: u32, tensor: TensorId, change: &dyn Fn(&mut Vec<i64>)| {
+        let told = net(&model, run(&model, &Generated { prompt: PROMPT.to_vec(), answer: vec![answer] }));
+        let mut values = told.get(tensor);
+        change(&mut values);
+        let lying = Net { values: told.telling(tensor, values), ..told };
+        assert_eq!(lying.get(model.graph.outputs[0].tensor)[0], i64::from(answer));
+        Attempt::of(&lying, &cuts).verify().expect_err("the lie is accepted");
+    };
+    for piece in (0..3).filter(|&piece| piece != winner) {
+        let token = STARTS[piece] + truth.get(winners[piece])[0] as u32;
+        lies(token, named("logits/maxima"), &|maxima| maxima.swap(winner, piece));
+        lies(token, named("logits/token"), &|tokens| tokens[0] = i64::from(token));
+    }
+    let other = (truth.get(winners[winner])[0] + 1) % 10;
+    lies(STARTS[winner] + other as u32, winners[winner], &|index| index[0] = other);
 }
 
 /// Every public value of a proof, altered.
