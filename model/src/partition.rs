@@ -39,6 +39,8 @@ const CANDIDATES: usize = 512;
 const WIDE: f64 = 4.0;
 /// Subgraphs are balanced when the largest costs no more than this many times as much as it must.
 const NEAR: f64 = 1.05;
+/// Pieces of a weight have at least so many elements: fewer are nothing that would have to be balanced.
+const LEAST: usize = 1 << 14;
 /// Multiplications of a contraction that cost as much as a committed element.
 const PRODUCTS: f64 = 64.0;
 
@@ -60,7 +62,7 @@ pub fn balanced(model: Model, subgraphs: Subgraphs) -> Result<(Model, Partition)
     let whole = cut(&model.graph, subgraphs)?;
     let mut tried = vec![(whole, None)];
     for pieces in 2..=tried[0].0.partition.count as usize {
-        let Some(split) = split(&model.graph, pieces) else { break };
+        let Some(split) = split(&model.graph, pieces).filter(|split| split.largest_piece() >= LEAST) else { break };
         if let Ok(cut) = cut(&split.graph, subgraphs) {
             tried.push((cut, Some(split)));
         }

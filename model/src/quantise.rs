@@ -100,12 +100,15 @@ pub fn calibrate_masked(graph: &mut FloatGraph, samples: &[Vec<Vec<f64>>], headr
         _ => false,
     };
     let added = graph.nodes.iter().any(added);
-    if !added && !graph.nodes.iter().any(|node| matches!(node.op, Op::Mask { .. })) {
+    let masks: Vec<Value> =
+        graph.nodes.iter().filter_map(|n| if let Op::Mask { seen, .. } = n.op { Some(seen) } else { None }).collect();
+    if !added && masks.is_empty() {
         return seen;
     }
     settle_masks(graph, &seen);
-    // What a node masks is the same number everywhere, so one sample shows what becomes of it.
-    let again = calibrate(graph, if added { samples } else { &samples[..samples.len().min(1)] }, headroom);
+    // What a node masks is the same number everywhere, so one sample shows what becomes of it, if all samples are masked alike.
+    let alike = !added && masks.iter().all(|&seen| graph.as_constant(seen).is_some());
+    let again = calibrate(graph, if alike { &samples[..samples.len().min(1)] } else { samples }, headroom);
     if added { again } else { seen.into_iter().zip(again).map(|(a, b)| a.and(b)).collect() }
 }
 

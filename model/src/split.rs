@@ -88,6 +88,11 @@ pub fn split(graph: &Graph, pieces: usize) -> Option<Split> {
 }
 
 impl Split {
+    /// Elements of the largest piece of a weight.
+    pub fn largest_piece(&self) -> usize {
+        self.slices.iter().map(|slice| slice.elements.len()).max().unwrap_or(0)
+    }
+
     /// The model that the graph was of, cut.
     pub fn apply(self, model: Model) -> Model {
         let Self { graph, renumbered, slices, constants } = self;

@@ -236,6 +236,55 @@ fn prompts_that_do_not_fit_are_refused() {
     }
 }
 
+/// Hugging Face's layout of the tiny encoder that the model's tests have, with weights that follow from their place.
+fn encoder(folder: &Path) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/language/fixtures/bert.json");
+    let fixture: Value = serde_json::from_slice(&fs::read(fixture).unwrap()).unwrap();
+    fs::write(folder.join("config.json"), fixture["config"].to_string()).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, tensor) in fixture["tensors"].as_object().unwrap() {
+        let begin = data.len();
+        let count: u64 = tensor["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).product();
+        let offset = tensor["offset"].as_f64().unwrap();
+        let weight =
+            |i: u64| (offset + (((i * i * 31 + i * 17 + begin as u64) % 101) as f64 / 101.0 - 0.5) * 0.5) as f32;
+        (0..count).for_each(|i| data.extend(weight(i).to_le_bytes()));
+        header.insert(
+            name.clone(),
+            json!({ "dtype": "F32", "shape": tensor["shape"], "data_offsets": [begin, data.len()] }),
+        );
+    }
+    let header = Value::Object(header).to_string();
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+/// The statement has the text, zeros behind it, and where it ends.
+#[test]
+fn an_encoder_takes_texts_up_to_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    encoder(folder.path());
+    let encoder = |sequence| Adder::set_up(SetupArgs { calibration: vec![], ..setup_of(folder.path(), sequence, 1) });
+    let (six, three) = (encoder(6), encoder(3));
+    let text = json!({ "input_data": [[4, 9, 30]] });
+    let (padded, alone) = (six.output(&text).values, three.output(&text).values);
+    let most = padded.iter().zip(&alone).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
+    assert!(!padded.is_empty() && most < 2e-2, "{padded:?} {alone:?}");
+    assert_ne!(padded, six.output(&json!({ "input_data": [[4, 9, 30, 0]] })).values);
+    let verified = six.prove(six.execute(&text).unwrap().artifact.digest);
+    assert_eq!(verified.inferences[0].inputs, [vec![4, 9, 30, 0, 0, 0], vec![2]]);
+    for (input, expected) in [
+        (json!({ "input_data": [[1, 2, 3, 4, 5, 6, 7]] }), "the text has 7 tokens; the model was set up for 1 to 6"),
+        (json!({ "input_data": [[]] }), "the text has 0 tokens; the model was set up for 1 to 6"),
+        (json!({ "input_data": [[1, 33]] }), "token 1 is 33: expected 0 to 32"),
+        (json!({ "input_data": [[1], [0]] }), "2 lists are given"),
+        (json!({ "input_data": [[1, 2]], "seed": 1 }), "this model gives none"),
+    ] {
+        let message = six.refusal(&input);
+        assert!(message.contains(expected), "{input}\ngave   {message}\nwanted {expected}");
+    }
+}
+
 #[test]
 fn models_that_cannot_be_set_up_are_refused_by_file() {
     let refusal = |args: SetupArgs| {

@@ -54,9 +54,11 @@ fn every_architecture_is_proved() {
         assert_eq!(proved(&model, &together), together, "{name}");
     }
     let f = Fixture::load("bert");
-    let model = f.import(8, f.whole());
-    let tokens: Vec<i64> = f.tokens.iter().map(|&t| t.into()).collect();
-    let outputs = common::imported::proved(&model, 3, vec![Ints::from(tokens)]).inferences.remove(0).outputs;
+    // A text of eight tokens in an encoder of ten.
+    let model = f.import(10, f.whole());
+    let tokens: Vec<i64> = f.tokens.iter().map(|&t| t.into()).chain([0, 0]).collect();
+    let outputs =
+        common::imported::proved(&model, 3, vec![Ints::from(tokens), Ints::from(vec![7])]).inferences.remove(0).outputs;
     let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(outputs[0].clone()));
     let error = embedding.iter().zip(&f.output[0]).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(embedding.len() == f.output[0].len() && error < 1e-3, "{error}");

@@ -162,17 +162,8 @@ fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
 }
 
 fn report(measured: &Measured) -> String {
-    let Measured {
-        stages,
-        largest,
-        all_but_setup,
-        verify_seconds,
-        subgraphs,
-        inferences,
-        multiply_adds,
-        proof,
-        rates,
-    } = measured;
+    let Measured { stages, largest, all_but_setup, verify_seconds, subgraphs, inferences, multiply_adds, proof, rates } =
+        measured;
     let row = |name: &str, cost: &Cost| {
         format!(
             "{name:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",

@@ -31,7 +31,7 @@ impl Graph {
         }
     }
 
-    /// `x` where the constant `seen`, whose axes are the last of `x`, is 1; elsewhere less than anything that counts.
+    /// `x` where `seen`, whose axes are the last of `x`, is 1; elsewhere less than anything that counts.
     pub fn mask(&mut self, x: Value, seen: Value) -> Value {
         let (shape, kind) = (self.shape(x).to_vec(), self.kind(x));
         self.push(shape, kind, Op::Mask { input: x, seen, floor: super::ABSENT })

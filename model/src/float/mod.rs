@@ -104,11 +104,11 @@ pub enum Op {
         /// and the others are 0.
         present: Option<Value>,
     },
-    /// The element where a constant is 1, else a floor.
+    /// The element where another value is 1, and not 0, else a floor.
     Mask {
         /// Value read.
         input: Value,
-        /// A constant whose axes are the input's last.
+        /// Its axes are the input's last.
         seen: Value,
         /// [`ABSENT`]; finite, and far enough below for a softmax, once the range is known.
         floor: f64,

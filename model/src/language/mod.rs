@@ -20,8 +20,27 @@ pub use generate::{GenerateError, Generation, Prompt};
 pub use network::Output;
 pub use perplexity::{Evaluation, Perplexity, PerplexityError};
 use thiserror::Error;
-use verifier::graph::Interface;
+use verifier::graph::{Graph, Interface};
 pub use windows::{calibration_windows, spread, windows};
+
+/// Name of an encoder's second input.
+const LAST_TOKEN: &str = "last token";
+
+/// Most tokens of a text that a graph gives the embedding of; `None` if it is no encoder's.
+pub fn longest_text(graph: &Graph) -> Option<usize> {
+    let [sequence, last] = graph.inputs[..] else { return None };
+    let [sequence, last] = [sequence, last].map(|port| graph.tensor(port.tensor));
+    let fits = last.name == LAST_TOKEN && last.shape == [1] && sequence.shape.len() == 1;
+    fits.then(|| sequence.len())
+}
+
+/// The inputs of an encoder's graph for a text: its tokens, zeros to the end, and the position of the last token. `None` for a text without
+/// tokens, or one of more than `longest`.
+pub fn text_inputs(longest: usize, tokens: &[u32]) -> Option<[Vec<i64>; 2]> {
+    let fits = (1..=longest).contains(&tokens.len());
+    let padded = tokens.iter().map(|&t| t.into()).chain(std::iter::repeat(0)).take(longest);
+    fits.then(|| [padded.collect(), vec![tokens.len() as i64 - 1]])
+}
 
 /// Named tensors of a checkpoint.
 pub trait Tensors {
@@ -94,7 +113,8 @@ pub fn import(
     let (answers, samples) = match output {
         Output::Answers(answers) => (answers, false),
         Output::Samples(answers) => (answers, true),
-        Output::Logits(_) | Output::Embedding => return Ok(import::quantised(float, options)?.model),
+        Output::Logits(_) => return Ok(import::quantised(float, options)?.model),
+        Output::Embedding => return Ok(import::quantised(float, &with_shorter_texts(options, length))?.model),
     };
     // The last positions, where answers have most to look back at.
     let placed = |sample: &Vec<Vec<f32>>| sample.iter().cloned().chain([vec![(length - answers) as f32]]).collect();
@@ -104,9 +124,22 @@ pub fn import(
     Ok(model)
 }
 
+/// Every sample as a whole text and, before that, as one that ends earlier: after half of its tokens, a quarter, .., one; so that scales fit
+/// texts of all lengths.
+fn with_shorter_texts(options: &ImportOptions, length: usize) -> ImportOptions {
+    let halvings = length.ilog2().max(1) as usize;
+    let ends = |index: usize| [(length >> (1 + index % halvings)).max(1), length];
+    let texts = options.samples.iter().enumerate().flat_map(|(index, sample)| {
+        let placed = move |end| sample.iter().cloned().chain([vec![(end - 1) as f32]]).collect();
+        ends(index).map(placed)
+    });
+    ImportOptions { samples: texts.collect(), ..options.clone() }
+}
+
 /// The model in floating point.
 pub struct Reference {
     graph: FloatGraph,
+    length: usize,
 }
 
 impl Reference {
@@ -115,12 +148,13 @@ impl Reference {
     /// # Errors
     /// See [`LanguageError`].
     pub fn new(config: &Config, weights: &dyn Tensors, length: usize, output: Output) -> Result<Self, LanguageError> {
-        Ok(Self { graph: network::build(config, weights, length, output)? })
+        Ok(Self { graph: network::build(config, weights, length, output)?, length })
     }
 
-    /// The output for a sequence of the model's length, row-major.
+    /// The output for a sequence of the model's length, or for a text of at most that, row-major.
     pub fn run(&self, tokens: &[u32]) -> Vec<f64> {
-        let input = vec![tokens.iter().map(|&t| f64::from(t)).collect()];
+        let padded = tokens.iter().map(|&t| f64::from(t)).chain(std::iter::repeat(0.0)).take(self.length);
+        let input = [padded.collect(), vec![tokens.len() as f64 - 1.0]];
         let mut result = Vec::new();
         execute::run(&self.graph, &input, &mut |value, data| {
             if value == self.graph.outputs[0].1 {

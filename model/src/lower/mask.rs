@@ -1,4 +1,4 @@
-//! Masked scores: the rounded score, less a constant that puts it below every score that counts, whatever it is.
+//! Masked scores: the rounded score, less what puts it below every score that counts, whatever it is.
 
 use super::builder::Overflow;
 use super::{Lowering, Quantised};
@@ -14,14 +14,22 @@ impl Lowering<'_> {
         let narrow = self.narrow(input, bits)?;
         let (lo, hi) = self.builder.interval(narrow.tensor);
         let depth = hi - lo + (MASK_DEPTH * 2f64.powi(narrow.exponent)).ceil() as i64;
-        let lowered = self.float.as_constant(seen).unwrap_or_default();
-        let lowered = lowered.iter().map(|&seen| if seen == 0.0 { -depth } else { 0 }).collect();
-        let lowered = self.builder.constant("hidden", self.float.shape(seen).to_vec(), lowered)?;
         let dims = self.builder.shape(narrow.tensor);
         let labels: Vec<u8> = (0..dims.len() as u8).collect();
         let last = labels[labels.len() - self.float.shape(seen).len()..].to_vec();
-        let term = |tensor, labels| Term { coefficient: 1, operands: vec![Operand { tensor, labels }] };
-        let terms = vec![term(narrow.tensor, labels.clone()), term(lowered, last)];
+        let term = |coefficient, tensor, labels| Term { coefficient, operands: vec![Operand { tensor, labels }] };
+        let mut terms = vec![term(1, narrow.tensor, labels.clone())];
+        match self.float.as_constant(seen) {
+            Some(seen_here) => {
+                let lowered = seen_here.iter().map(|&seen| if seen == 0.0 { -depth } else { 0 }).collect();
+                let lowered = self.builder.constant("hidden", self.float.shape(seen).to_vec(), lowered)?;
+                terms.push(term(1, lowered, last));
+            }
+            None => {
+                terms.push(term(depth, self.raw(seen)?.tensor, last));
+                terms.push(Term { coefficient: -depth, operands: Vec::new() });
+            }
+        }
         let tensor = self.builder.einsum("masked", dims, labels, terms)?;
         let masked = Quantised { tensor, ..narrow };
         self.narrowed.insert((value, bits), masked);

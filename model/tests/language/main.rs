@@ -12,6 +12,7 @@ mod sampling;
 #[path = "../common/shared.rs"]
 mod shared;
 mod split;
+mod texts;
 
 use definition::Tensors as Defined;
 use fixture::Fixture;
@@ -45,6 +46,12 @@ fn sequence(tokens: &[u32]) -> [Vec<i64>; 1] {
     [tokens.iter().map(|&t| t.into()).collect()]
 }
 
+/// A whole sequence, as the model takes it: an encoder is told where it ends.
+fn whole(model: &Model, tokens: &[u32]) -> Vec<Vec<i64>> {
+    let last = vec![tokens.len() as i64 - 1];
+    sequence(tokens).into_iter().chain([last]).take(model.graph.inputs.len()).collect()
+}
+
 fn output(model: &Model, values: &Values) -> Vec<i64> {
     values[model.graph.outputs[0].tensor.index()].as_ref().expect("the output is computed").to_vec()
 }
@@ -70,7 +77,7 @@ fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
     for name in ALL {
         let f = Fixture::load(name);
         let model = f.import(f.tokens.len(), f.whole());
-        let values = run(&model, &sequence(&f.tokens));
+        let values = run(&model, &whole(&model, &f.tokens));
         let mut defined = Defined::new();
         for (id, tensor) in (0..).map(TensorId).zip(&model.graph.tensors) {
             if !matches!(tensor.source, verifier::graph::Source::Node(_)) {

@@ -7,6 +7,7 @@ use crds::{
 };
 use formats::Tokenizer;
 use kernels::{Device, Ints};
+use model::language::{longest_text, text_inputs};
 use prover::{Values, Weights};
 use verifier::{
     generation,
@@ -98,6 +99,9 @@ impl Run<'_> {
     /// The integers of a model's inputs.
     fn tensors(&self, input: Input) -> Result<Vec<Ints>, String> {
         let model = self.model;
+        if let Some(longest) = longest_text(model) {
+            return self.text(input, longest);
+        }
         let inputs: Inputs = match input {
             Input::Values(inputs, draw) if draw == Draw::default() => inputs,
             Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
@@ -111,6 +115,24 @@ impl Run<'_> {
         }
         let quantised = |(index, reals): (usize, &Vec<f32>)| model::quantise_input(model, index, reals);
         inputs.iter().enumerate().map(quantised).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// The integers of an encoder's inputs: a text, given as such or, as the one list of values, in tokens.
+    fn text(&self, input: Input, longest: usize) -> Result<Vec<Ints>, String> {
+        let tokens = match input {
+            Input::Values(inputs, draw) if draw == Draw::default() => given_tokens(self.model, &inputs)?,
+            Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
+                language::tokens_of(self.model, self.tokenizer, &prompt)?
+            }
+            _ => return Err("seed and temperature are for a language model's answer, and this model gives none".into()),
+        };
+        let inputs = text_inputs(longest, &tokens).ok_or_else(|| {
+            format!(
+                "the text has {} tokens; the model was set up for 1 to {longest} (spec.model.tokens.sequence)",
+                tokens.len()
+            )
+        })?;
+        Ok(inputs.map(Ints::from).to_vec())
     }
 
     /// What a language model answers to a prompt, given as a text or, as the one list of values, in tokens.

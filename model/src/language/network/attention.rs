@@ -62,6 +62,9 @@ impl Network<'_> {
         if let Some(mask) = self.mask(window) {
             scores = self.g.mask(scores, mask);
         }
+        if let Some(text) = self.text {
+            scores = self.g.mask(scores, text.within);
+        }
         let max = self.g.max(scores, None);
         let row = vec![groups, repeats, length, 1];
         let max = self.g.reshape(max, &row);

@@ -2,7 +2,7 @@
 
 use super::super::LanguageError;
 use super::super::architecture::Head;
-use super::{Embedding, Input, Network, Output, term};
+use super::{Embedding, Input, Network, Output, Text, term};
 use crate::float::moves::affine;
 use crate::float::{Kind, Value};
 impl Network<'_> {
@@ -15,7 +15,7 @@ impl Network<'_> {
                     x = self.norm(names.final_norm, None, x)?;
                 }
                 self.g.layer = "pooling".into();
-                let mean = self.g.reduce_sum(x, &[0], false, 1.0 / length as f64);
+                let mean = self.mean(x);
                 let squares = self.g.mul(mean, mean);
                 let square = self.g.reduce_sum(squares, &[0], false, 1.0);
                 let inverse = self.g.rsqrt(square);
@@ -47,6 +47,17 @@ impl Network<'_> {
             }
             (head, _) => Err(LanguageError::Output { output, head }),
         }
+    }
+
+    /// The mean over the positions of the text.
+    fn mean(&mut self, x: Value) -> Value {
+        let (length, width) = (self.length, self.config.width);
+        let Some(Text { within, count }) = self.text else {
+            return self.g.reduce_sum(x, &[0], false, 1.0 / length as f64);
+        };
+        let share = self.g.reciprocal(count);
+        let sum = term(&[(within, &[0]), (share, &[2]), (x, &[0, 1])]);
+        self.g.einsum(Kind::Real, vec![length, width, 1], vec![1], vec![sum])
     }
 
     /// The `n` rows of `x` from the position on that the second input names.

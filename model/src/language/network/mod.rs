@@ -22,7 +22,7 @@ pub enum Output {
     Answers(usize),
     /// As [`Output::Answers`], of logits with noise: see [`verifier::sampling`].
     Samples(usize),
-    /// The embedding of the text: `[width]`.
+    /// The embedding of the text: `[width]`. A second input, `[1]`, names the position of its last token; those after it count for nothing.
     Embedding,
 }
 
@@ -37,9 +37,12 @@ pub fn build(config: &Config, weights: &dyn Tensors, length: usize, output: Outp
     if length == 0 || length > config.context {
         return Err(LanguageError::Length { length, context: config.context });
     }
-    let mut network = Network { config, weights, length, g: Graph::default(), rotations: Vec::new() };
+    let mut network = Network { config, weights, length, g: Graph::default(), rotations: Vec::new(), text: None };
     let embedding = network.embedding()?;
     let mut x = network.embed(embedding)?;
+    if output == Output::Embedding {
+        network.text = Some(network.text());
+    }
     for index in 0..config.layers.len() {
         x = network.block(index, x)?;
     }
@@ -60,6 +63,17 @@ struct Network<'a> {
     g: Graph,
     /// Cosines and signed sines of the rotations used so far.
     rotations: Vec<(Rotation, (Value, Value))>,
+    /// Where a text ends that may be shorter than the sequence.
+    text: Option<Text>,
+}
+
+/// A text that begins the sequence.
+#[derive(Clone, Copy)]
+struct Text {
+    /// `[length]`: 1 for its positions.
+    within: Value,
+    /// `[1]`: how many they are.
+    count: Value,
 }
 
 /// The embedding matrix `[high, low, width]`: token `t` is row `(t / low, t % low)`; rows beyond the vocabulary are 0.
@@ -189,6 +203,19 @@ impl Network<'_> {
         }
         let x = self.g.einsum(Kind::Real, vec![length, low, high, width], vec![0, 3], terms);
         if self.architecture().embedding_norm { self.norm(names.embedding_norm, None, x) } else { Ok(x) }
+    }
+
+    /// The text that ends at the position that the second input names.
+    fn text(&mut self) -> Text {
+        let length = self.length;
+        self.g.layer = super::LAST_TOKEN.into();
+        let last = self.g.input(1, &[1], Kind::Int);
+        self.g.classes.insert(1, length);
+        let one = self.g.constant(&[1], Kind::Int, vec![1.0]);
+        let count = self.g.add(last, one);
+        let positions = self.g.constant(&[length], Kind::Int, (0..length).map(|i| -(i as f64)).collect());
+        let left = self.g.add(count, positions);
+        Text { within: self.g.positive(left), count }
     }
 
     /// The norm of a `[.., n]` value over its last axis, with the gain and bias of that name.
