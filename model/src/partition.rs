@@ -39,6 +39,12 @@ const CANDIDATES: usize = 512;
 const WIDE: f64 = 4.0;
 /// Subgraphs are balanced when the largest costs no more than this many times as much as it must.
 const NEAR: f64 = 1.05;
+/// How much more all subgraphs together may cost for that.
+const MORE: f64 = 1.03;
+/// Weights of a subgraph below this cost little to fill up.
+const SMALL: usize = 1 << 20;
+/// Cost of a zero that fills weights up: it is encoded and hashed, and in no sum.
+const ZERO: f64 = 0.5;
 /// Pieces of a weight have at least so many elements: fewer are nothing that would have to be balanced.
 const LEAST: usize = 1 << 14;
 /// Multiplications of a contraction that cost as much as a committed element.
@@ -52,9 +58,9 @@ pub fn partition(model: &Model, subgraphs: Subgraphs) -> Result<Partition, Parti
     Ok(cut(&model.graph, subgraphs)?.partition)
 }
 
-/// Cuts the model's graph, and its final projection over the vocabulary ([`crate::split`]) into as many pieces as balance the subgraphs: the
-/// fewest with which the cost of the largest subgraph is within [`NEAR`] of the least for any number of pieces. The model is
-/// the same, up to that.
+/// Cuts the model's graph, and its final projection over the vocabulary ([`crate::split`]) into as many pieces as balance the subgraphs: of the
+/// numbers with which all subgraphs together cost at most [`MORE`] times what they cost with a whole projection, the smallest with which
+/// the largest subgraph costs at most [`NEAR`] times what it must. The model is the same, up to that.
 ///
 /// # Errors
 /// See [`partition`].
@@ -67,6 +73,8 @@ pub fn balanced(model: Model, subgraphs: Subgraphs) -> Result<(Model, Partition)
             tried.push((cut, Some(split)));
         }
     }
+    let most = tried[0].0.total * MORE;
+    tried.retain(|(cut, _)| cut.total <= most);
     let least = tried.iter().map(|(cut, _)| cut.largest).fold(f64::INFINITY, f64::min);
     let near = tried.iter().position(|(cut, _)| cut.largest <= least * NEAR).unwrap_or_default();
     let (cut, split) = tried.swap_remove(near);
@@ -77,15 +85,18 @@ pub fn balanced(model: Model, subgraphs: Subgraphs) -> Result<(Model, Partition)
     Ok((model, cut.partition))
 }
 
-/// A partition, and what its most expensive subgraph costs.
+/// A partition, and what its subgraphs cost.
 struct Cut {
     partition: Partition,
+    /// The most expensive one.
     largest: f64,
+    /// All of them.
+    total: f64,
 }
 
 fn cut(graph: &Graph, subgraphs: Subgraphs) -> Result<Cut, PartitionError> {
     let mut costs: Vec<f64> = graph.nodes.iter().map(|n| cost(graph, &n.op)).collect();
-    let boundaries = boundaries(graph);
+    let (boundaries, weights) = (boundaries(graph), weights(graph));
     let shared = shared_weights(graph, &costs);
     // Where they end up, their weights cost nothing more.
     let head = shared.last().map_or(0, |shared| shared.end);
@@ -100,13 +111,14 @@ fn cut(graph: &Graph, subgraphs: Subgraphs) -> Result<Cut, PartitionError> {
     if count == 0 || count > most {
         return Err(PartitionError::Count { asked: count as u32, most });
     }
-    let starts = best_cuts(&costs, &cuts, &boundaries, count);
+    let starts = best_cuts(&costs, &weights, &cuts, &boundaries, count);
     let mut subgraph_of_node = Vec::with_capacity(costs.len());
-    let mut loads = vec![0.0; count];
+    let mut loads = vec![(0.0, 0); count];
     for (node, cost) in costs.iter().enumerate() {
         let subgraph = starts.iter().filter(|&&s| s <= node).count();
         subgraph_of_node.push(subgraph as u32);
-        loads[subgraph] += cost;
+        loads[subgraph].0 += cost;
+        loads[subgraph].1 += weights[node];
     }
     let mut from = 0;
     for Shared { end, reader } in shared {
@@ -114,8 +126,31 @@ fn cut(graph: &Graph, subgraphs: Subgraphs) -> Result<Cut, PartitionError> {
         subgraph_of_node[from..end].fill(joined);
         from = end;
     }
-    let largest = loads.into_iter().fold(0.0, f64::max);
-    Ok(Cut { partition: Partition { subgraph_of_node, count: count as u32 }, largest })
+    let loads: Vec<f64> = loads.into_iter().map(|(cost, weights)| cost + padding(weights)).collect();
+    let largest = loads.iter().copied().fold(0.0, f64::max);
+    Ok(Cut { partition: Partition { subgraph_of_node, count: count as u32 }, largest, total: loads.iter().sum() })
+}
+
+/// Elements of the weights that each contraction is the last to read.
+fn weights(graph: &Graph) -> Vec<usize> {
+    let mut reader = vec![None; graph.tensors.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if let Op::Einsum(_) = node.op {
+            node.op.inputs().iter().for_each(|t| reader[t.index()] = Some(index));
+        }
+    }
+    let mut weights = vec![0; graph.nodes.len()];
+    for (tensor, reader) in graph.tensors.iter().zip(reader) {
+        if let (Source::Weight, Some(reader)) = (tensor.source, reader) {
+            weights[reader] += tensor.len();
+        }
+    }
+    weights
+}
+
+/// What committing so many elements costs beyond [`cost`]: they are filled up to a power of two.
+fn padding(weights: usize) -> f64 {
+    if weights < SMALL { 0.0 } else { (weights.next_power_of_two() - weights) as f64 * ZERO }
 }
 
 /// A weight that two contractions read, the first among the first nodes.
@@ -244,16 +279,16 @@ fn candidates(boundaries: &[f64]) -> Vec<usize> {
 }
 
 /// The first nodes of all subgraphs but the first: least sum of squared costs (relative to the mean) and boundaries.
-fn best_cuts(costs: &[f64], cuts: &[usize], boundaries: &[f64], count: usize) -> Vec<usize> {
-    let mut sums = vec![0.0; costs.len() + 1];
-    for (i, c) in costs.iter().enumerate() {
-        sums[i + 1] = sums[i] + c;
+fn best_cuts(costs: &[f64], weights: &[usize], cuts: &[usize], boundaries: &[f64], count: usize) -> Vec<usize> {
+    let (mut sums, mut held) = (vec![0.0; costs.len() + 1], vec![0; costs.len() + 1]);
+    for (i, (c, w)) in costs.iter().zip(weights).enumerate() {
+        (sums[i + 1], held[i + 1]) = (sums[i] + c, held[i] + w);
     }
     let mean = (sums[costs.len()] / count as f64).max(1.0);
     // Positions: 0, the cuts, the end.
     let places: Vec<usize> = [0].into_iter().chain(cuts.iter().copied()).chain([costs.len()]).collect();
     let part = |from: usize, to: usize| {
-        let size = sums[places[to]] - sums[places[from]];
+        let size = sums[places[to]] - sums[places[from]] + padding(held[places[to]] - held[places[from]]);
         size * size / mean + if from == 0 { 0.0 } else { boundaries[places[from]] * WIDE }
     };
     let end = places.len() - 1;

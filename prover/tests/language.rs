@@ -75,15 +75,16 @@ fn pieces_of_a_vocabulary_are_proved() {
         };
         let model = cut(Output::Answers(2), 2);
         let generated = generate(&model, &f.tokens[..3], None);
-        assert_eq!(proved(&model, &generated, None), Some(generated), "{name}");
+        let answered = [(generated, None)];
+        assert_eq!(proved(&model, &answered), answered, "{name}");
         let model = cut(Output::Samples(2), 3);
         let sampling = Some(Sampling { seed: 8, temperature: 5000 });
-        let generated = generate(&model, &f.tokens[..3], sampling);
-        assert_eq!(proved(&model, &generated, sampling), Some(generated), "{name}");
+        let together = [sampling, None].map(|sampling| (generate(&model, &f.tokens[..3], sampling), sampling));
+        assert_eq!(proved(&model, &together), together, "{name}");
         let model = cut(Output::Logits(2), 3);
         let tokens = f.tokens[..6].iter().map(|&t| t.into()).collect::<Vec<i64>>();
-        let outputs = common::imported::proved(&model, 4, vec![Ints::from(tokens)]).outputs;
-        assert_eq!(outputs[0].len(), 2 * f.config.vocabulary(), "{name}");
+        let verified = common::imported::proved(&model, 4, vec![Ints::from(tokens)]);
+        assert_eq!(verified.inferences[0].outputs[0].len(), 2 * f.config.vocabulary(), "{name}");
     }
 }
 

