@@ -169,7 +169,7 @@ fn the_winner_of_another_piece() {
     let cuts: Vec<usize> = cuts.map(|(index, _)| index).take(3).collect();
     let truth = net(&model, run(&model, &honest));
     Attempt::of(&truth, &cuts).verify().expect("the proof is rejected");
-    let winners = ["logits/index", "logits/index#2", "logits/index#3"].map(named);
+    let winners = ["logits/index#2", "logits/index#3", "logits/index#4"].map(named);
     let winner = STARTS.iter().rposition(|&start| start <= honest.answer[0]).unwrap();
     let lies = |answer: u32, tensor: TensorId, change: &dyn Fn(&mut Vec<i64>)| {
         let told = net(&model, run(&model, &Generated { prompt: PROMPT.to_vec(), answer: vec![answer] }));
