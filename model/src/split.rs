@@ -8,7 +8,7 @@ use crate::float::moves::affine;
 use crate::lower::builder::{Builder, Overflow};
 use crate::lower::choice::{Choice, keep, term};
 use crate::lower::prune::prune;
-use kernels::{Ints, with_ints};
+use kernels::Ints;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use verifier::graph::{
@@ -97,9 +97,8 @@ impl Split {
     pub fn apply(self, model: Model) -> Model {
         let Self { graph, renumbered, slices, constants } = self;
         let piece = |slice: &Slice| {
-            let values = with_ints!(&model.weights[&slice.of], v => {
-                v[slice.elements.clone()].iter().map(|&x| i64::from(x)).collect::<Vec<_>>()
-            });
+            let whole = &model.weights[&slice.of];
+            let values: Vec<i64> = slice.elements.clone().map(|element| whole.get(element)).collect();
             (slice.into, Ints::from(values))
         };
         let pieces: Vec<_> = slices.iter().map(piece).collect();
@@ -172,8 +171,8 @@ impl<'a> Projection<'a> {
         let label = *vocabulary.iter().find(long)?;
         let tokens = vocabulary.iter().skip_while(|l| **l != label).skip(1).map(|&l| einsum.dims[l as usize]).product();
         let cut = Self { node, einsum, weight: weight.tensor, label, tokens, steps, chain, logits };
-        let all = einsum.terms.iter().flat_map(operands).filter(|o| o.labels.contains(&label));
-        all.map(|o| sliceable(graph, &einsum.dims, o, label)).all(|fits| fits).then_some(cut)
+        let mut all = einsum.terms.iter().flat_map(operands).filter(|o| o.labels.contains(&label));
+        all.all(|o| sliceable(graph, &einsum.dims, o, label)).then_some(cut)
     }
 
     /// The tokens of a range of the label that is cut.
