@@ -90,7 +90,7 @@ fn accepted(
         says += &match verified.generated.get(index) {
             Some(generated) => conversation(generated, inference.sampling, tokenizer)?,
             None => {
-                ports("on input", &graph.inputs, &inference.inputs)
+                text(graph, inference).unwrap_or_else(|| ports("on input", &graph.inputs, &inference.inputs))
                     + &ports("gives output", &graph.outputs, &inference.outputs)
             }
         };
@@ -105,6 +105,15 @@ fn accepted(
         verified.soundness.total_bits,
         verified.soundness,
     ))
+}
+
+/// The tokens of an encoder's text: what follows them in the sequence counts for nothing.
+fn text(graph: &Graph, inference: &Inference) -> Option<String> {
+    ::model::language::longest_text(graph)?;
+    let [sequence, last] = &inference.inputs[..] else { return None };
+    let tokens = sequence.get(..=usize::try_from(*last.first()?).ok()?)?;
+    let shown = tokens.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+    Some(format!("on the text ({} tokens)\n{}\n", tokens.len(), format::indented(&shown)))
 }
 
 fn conversation(generated: &Generated, sampling: Option<Sampling>, tokenizer: Option<&Tokenizer>) -> Result<String> {
