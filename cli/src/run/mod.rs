@@ -19,6 +19,7 @@ use crds::{
 };
 use prover_worker::store::Store;
 use serde_json::json;
+use verifier::graph::Interface;
 
 use crate::{args::RunArgs, format};
 use job::{Finished, Job};
@@ -88,7 +89,11 @@ fn conclude(
     } else {
         let size = format::bytes(proof.proof.bytes);
         println!("proof {} ({size}, {} bits of proven soundness)", proof_path.display(), proof.soundness_bits);
-        let more = tokenizer.map_or(String::new(), |(path, _)| format!(" --tokenizer {}", path.display()));
+        // An encoder's key names no tokenizer.
+        let answers = matches!(crate::verify::read_key(&key_path)?.graph().interface, Interface::Generation(_));
+        let more = tokenizer
+            .filter(|_| answers)
+            .map_or_else(String::new, |(path, _)| format!(" --tokenizer {}", path.display()));
         println!("check it: proofmill verify {} --model {}{more}", proof_path.display(), key_path.display());
     }
     Ok(ExitCode::SUCCESS)
