@@ -4,6 +4,7 @@
 use crate::Model;
 use crate::split::split;
 use thiserror::Error;
+use verifier::commitment::Code;
 use verifier::graph::{Graph, Op, Source, Tensor};
 use verifier::key::Partition;
 
@@ -43,8 +44,8 @@ const NEAR: f64 = 1.05;
 const MORE: f64 = 1.03;
 /// Weights of a subgraph below this cost little to fill up.
 const SMALL: usize = 1 << 20;
-/// Cost of a zero that fills weights up: it is encoded and hashed, and in no sum.
-const ZERO: f64 = 0.5;
+/// Cost of encoding an element at a rate of one half, and of hashing it; twice that at a quarter. In sums it costs as much again.
+const ENCODED: f64 = 0.25;
 /// Pieces of a weight have at least so many elements: fewer are nothing that would have to be balanced.
 const LEAST: usize = 1 << 14;
 /// Multiplications of a contraction that cost as much as a committed element.
@@ -126,7 +127,7 @@ fn cut(graph: &Graph, subgraphs: Subgraphs) -> Result<Cut, PartitionError> {
         subgraph_of_node[from..end].fill(joined);
         from = end;
     }
-    let loads: Vec<f64> = loads.into_iter().map(|(cost, weights)| cost + padding(weights)).collect();
+    let loads: Vec<f64> = loads.into_iter().map(|(cost, weights)| cost + committing(weights)).collect();
     let largest = loads.iter().copied().fold(0.0, f64::max);
     Ok(Cut { partition: Partition { subgraph_of_node, count: count as u32 }, largest, total: loads.iter().sum() })
 }
@@ -148,9 +149,15 @@ fn weights(graph: &Graph) -> Vec<usize> {
     weights
 }
 
-/// What committing so many elements costs beyond [`cost`]: they are filled up to a power of two.
-fn padding(weights: usize) -> f64 {
-    if weights < SMALL { 0.0 } else { (weights.next_power_of_two() - weights) as f64 * ZERO }
+/// What committing so many elements costs beyond [`cost`], which takes them to be encoded at a rate of a quarter: they are filled up to a
+/// power of two with zeros, which are in no sum, and very many have a higher rate.
+fn committing(weights: usize) -> f64 {
+    if weights < SMALL {
+        return 0.0;
+    }
+    let cells = weights.next_power_of_two();
+    let encoded = cells << Code::new(cells.ilog2() as usize).log_inv_rate;
+    encoded as f64 * ENCODED / 2.0 - weights as f64 * ENCODED * 2.0
 }
 
 /// A weight that two contractions read, the first among the first nodes.
@@ -288,7 +295,7 @@ fn best_cuts(costs: &[f64], weights: &[usize], cuts: &[usize], boundaries: &[f64
     // Positions: 0, the cuts, the end.
     let places: Vec<usize> = [0].into_iter().chain(cuts.iter().copied()).chain([costs.len()]).collect();
     let part = |from: usize, to: usize| {
-        let size = sums[places[to]] - sums[places[from]] + padding(held[places[to]] - held[places[from]]);
+        let size = sums[places[to]] - sums[places[from]] + committing(held[places[to]] - held[places[from]]);
         size * size / mean + if from == 0 { 0.0 } else { boundaries[places[from]] * WIDE }
     };
     let end = places.len() - 1;
