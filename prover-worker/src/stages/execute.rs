@@ -170,9 +170,10 @@ fn publish<D: Device>(
     // The part of a public tensor's values that is an inference's: all of them, if they depend on no input.
     let of = |port: &Port, index: usize| -> Result<Vec<i64>, StageError> {
         let missing = || StageError::deterministic(format!("'{}' has no values", model.tensor(port.tensor).name));
-        let all = values[port.tensor.index()].as_ref().ok_or_else(missing)?.to_vec();
+        let all = values[port.tensor.index()].as_ref().ok_or_else(missing)?;
         let length = model.tensor(port.tensor).len();
-        Ok(if all.len() == length { all } else { all.into_iter().skip(index * length).take(length).collect() })
+        let start = if all.len() == length { 0 } else { index * length };
+        Ok((start..start + length).map(|element| all.get(element)).collect())
     };
     let integers = |ports: &[Port], index| ports.iter().map(|port| of(port, index)).collect::<Result<Vec<_>, _>>();
     let inference = |(index, given): (usize, &Given)| {
