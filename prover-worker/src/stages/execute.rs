@@ -99,16 +99,22 @@ impl Run<'_> {
     /// The integers of a model's inputs.
     fn tensors(&self, input: Input) -> Result<Vec<Ints>, String> {
         let model = self.model;
+        let draw = match &input {
+            Input::Values(_, draw) => *draw,
+            Input::Prompt(prompt) => prompt.draw(),
+        };
+        if draw != Draw::default() {
+            return Err("seed and temperature are for a language model's answer, and this model gives none".into());
+        }
         if let Some(longest) = longest_text(model) {
             return self.text(input, longest);
         }
         let inputs: Inputs = match input {
-            Input::Values(inputs, draw) if draw == Draw::default() => inputs,
-            Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
+            Input::Values(inputs, _) => inputs,
+            Input::Prompt(prompt) => {
                 let tokens = language::tokens_of(model, self.tokenizer, &prompt)?;
                 vec![tokens.into_iter().map(|token| token as f32).collect()]
             }
-            _ => return Err("seed and temperature are for a language model's answer, and this model gives none".into()),
         };
         if inputs.len() != model.inputs.len() {
             return Err(format!("{} inputs are given; the model has {}", inputs.len(), model.inputs.len()));
@@ -120,11 +126,8 @@ impl Run<'_> {
     /// The integers of an encoder's inputs: a text, given as such or, as the one list of values, in tokens.
     fn text(&self, input: Input, longest: usize) -> Result<Vec<Ints>, String> {
         let tokens = match input {
-            Input::Values(inputs, draw) if draw == Draw::default() => given_tokens(self.model, &inputs)?,
-            Input::Prompt(prompt) if prompt.draw() == Draw::default() => {
-                language::tokens_of(self.model, self.tokenizer, &prompt)?
-            }
-            _ => return Err("seed and temperature are for a language model's answer, and this model gives none".into()),
+            Input::Values(inputs, _) => given_tokens(self.model, &inputs)?,
+            Input::Prompt(prompt) => language::tokens_of(self.model, self.tokenizer, &prompt)?,
         };
         let inputs = text_inputs(longest, &tokens).ok_or_else(|| {
             format!(
