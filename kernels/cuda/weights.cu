@@ -1,5 +1,6 @@
 // Sums against eq tables and powers of roots of unity, and their accumulation. A table over n variables is the product of one over the
 // first ("outer") and one over the last of them ("inner"), so no large one is built.
+#include "index.cuh"
 #include "reduce.cuh"
 #include "roots.cuh"
 
@@ -84,6 +85,14 @@ KERNEL(add_at, THREADS, (gl3* out, u64 first, u32 log_stride, const gl3* values,
     FOR_EACH(i, n) {
         gl3* place = out + ((first + i) << log_stride);
         *place = gl3_add(*place, values[i]);
+    }
+}
+
+// out[i][j] += rows[i] * columns[j], in rows of this length.
+KERNEL(add_outer, THREADS, (gl3* out, const gl3* rows, const gl3* columns, u64 length, u64 n)) {
+    FOR_EACH(i, n) {
+        u64 row = divide(i, length);
+        out[i] = gl3_add(out[i], gl3_mul(rows[row], columns[i - row * length]));
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! An index of a vector of `2^n` elements is `n` bits; a point lists coordinates for them, the most significant first.
 
-use crate::Ints;
+use crate::integers::IntegerDevice;
 use std::fmt::Debug;
 use std::ops::Range;
+use verifier::commitment::Layout;
 pub use verifier::commitment::MultiProof;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
@@ -60,17 +61,17 @@ pub struct Fractions<E> {
 
 /// `constant + sum factor * column`, elementwise over `len` elements.
 #[derive(Clone, Debug)]
-pub struct Affine<'a> {
+pub struct Affine<'a, I> {
     /// Number of elements.
     pub len: usize,
     /// Added everywhere.
     pub constant: K,
     /// Factors, and columns of `len` integers.
-    pub terms: Vec<(K, &'a Ints)>,
+    pub terms: Vec<(K, &'a I)>,
 }
 
 /// A machine for the hot loops. One that fails, for want of memory say, unwinds to the [`attempt`](crate::attempt) around its work.
-pub trait Device: Sync {
+pub trait Device: IntegerDevice {
     /// A vector of base field elements.
     type Base: Clone + Debug + Send + Sync;
     /// A vector of extension field elements.
@@ -80,6 +81,9 @@ pub trait Device: Sync {
 
     /// Moves a vector to the device.
     fn upload(&self, values: Vec<F>) -> Self::Base;
+
+    /// The tensors' cells as the layout packs them, `2^num_variables` in all.
+    fn pack(&self, layout: &Layout, tensors: &[&Self::Integers]) -> Self::Base;
 
     /// Moves a vector to the device.
     fn upload_extension(&self, values: Vec<K>) -> Self::Extension;
@@ -120,6 +124,9 @@ pub trait Device: Sync {
     /// `out[places(i)] += values[i]`.
     fn add_at(&self, out: &mut Self::Extension, places: Strided, values: &Self::Extension);
 
+    /// `out[i, j] += rows[i] * columns[j]`.
+    fn add_outer(&self, out: &mut Self::Extension, rows: &[K], columns: &[K]);
+
     /// `out[i] += sum_j scales[j] * g^(exponents[j] * i)`, `g` the generator of the subgroup of order `2^log_order >= out.len()`.
     fn add_powers(&self, out: &mut Self::Extension, log_order: usize, exponents: &[usize], scales: &[K]);
 
@@ -136,10 +143,10 @@ pub trait Device: Sync {
     }
 
     /// The integers as field elements.
-    fn lift(&self, values: &Ints) -> Self::Extension;
+    fn lift(&self, values: &Self::Integers) -> Self::Extension;
 
     /// `out[o, i] = sum_j weights[j] * values[o, j, i]`, `j` along `axis` of the shape.
-    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Self::Extension;
+    fn contract_ints(&self, values: &Self::Integers, shape: &[usize], axis: usize, weights: &[K]) -> Self::Extension;
 
     /// The same for field elements.
     fn contract(&self, values: &Self::Extension, shape: &[usize], axis: usize, weights: &[K]) -> Self::Extension;
@@ -148,7 +155,7 @@ pub trait Device: Sync {
     fn permute(&self, values: Self::Extension, shape: &[usize], order: &[usize]) -> Self::Extension;
 
     /// The slices, end to end.
-    fn affine(&self, slices: &[Affine]) -> Self::Extension;
+    fn affine(&self, slices: &[Affine<Self::Integers>]) -> Self::Extension;
 
     /// `sum_x prod_f factor_f[x restricted to its axes]` over joint axes of lengths `dims`.
     fn product_total(&self, dims: &[usize], factors: &[Factor<Self::Extension>]) -> K;

@@ -1,8 +1,10 @@
 //! Two devices that do the same and are compared at every step, for tests.
 
-use crate::Ints;
+mod integers;
+
 use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
 use std::fmt::Debug;
+use verifier::commitment::Layout;
 use verifier::field::{F, K};
 use verifier::transcript::Digest;
 
@@ -62,6 +64,11 @@ impl<A: Device, B: Device> Dual<A, B> {
     }
 }
 
+fn of_affine<'a, T, I>(slice: &Affine<'a, T>, of: impl Fn(&'a T) -> &'a I) -> Affine<'a, I> {
+    let terms = slice.terms.iter().map(|&(factor, column)| (factor, of(column))).collect();
+    Affine { len: slice.len, constant: slice.constant, terms }
+}
+
 impl<A: Device, B: Device> Device for Dual<A, B> {
     type Base = (A::Base, B::Base);
     type Extension = Both<A, B>;
@@ -69,6 +76,11 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
 
     fn upload(&self, values: Vec<F>) -> Self::Base {
         (self.0.upload(values.clone()), self.1.upload(values))
+    }
+
+    fn pack(&self, layout: &Layout, tensors: &[&Self::Integers]) -> Self::Base {
+        let (a, b): (Vec<_>, Vec<_>) = tensors.iter().map(|(a, b)| (a, b)).unzip();
+        (self.0.pack(layout, &a), self.1.pack(layout, &b))
     }
 
     fn upload_extension(&self, values: Vec<K>) -> Both<A, B> {
@@ -124,6 +136,12 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         self.compare("add_at", out);
     }
 
+    fn add_outer(&self, out: &mut Both<A, B>, rows: &[K], columns: &[K]) {
+        self.0.add_outer(&mut out.0, rows, columns);
+        self.1.add_outer(&mut out.1, rows, columns);
+        self.compare("add_outer", out);
+    }
+
     fn add_powers(&self, out: &mut Both<A, B>, log_order: usize, exponents: &[usize], scales: &[K]) {
         self.0.add_powers(&mut out.0, log_order, exponents, scales);
         self.1.add_powers(&mut out.1, log_order, exponents, scales);
@@ -149,13 +167,13 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         same("fold_round", first, second)
     }
 
-    fn lift(&self, values: &Ints) -> Both<A, B> {
-        self.made("lift", self.0.lift(values), self.1.lift(values))
+    fn lift(&self, values: &Self::Integers) -> Both<A, B> {
+        self.made("lift", self.0.lift(&values.0), self.1.lift(&values.1))
     }
 
-    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Both<A, B> {
-        let a = self.0.contract_ints(values, shape, axis, weights);
-        self.made("contract_ints", a, self.1.contract_ints(values, shape, axis, weights))
+    fn contract_ints(&self, values: &Self::Integers, shape: &[usize], axis: usize, weights: &[K]) -> Both<A, B> {
+        let a = self.0.contract_ints(&values.0, shape, axis, weights);
+        self.made("contract_ints", a, self.1.contract_ints(&values.1, shape, axis, weights))
     }
 
     fn contract(&self, values: &Both<A, B>, shape: &[usize], axis: usize, weights: &[K]) -> Both<A, B> {
@@ -167,8 +185,10 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         self.made("permute", self.0.permute(values.0, shape, order), self.1.permute(values.1, shape, order))
     }
 
-    fn affine(&self, slices: &[Affine]) -> Both<A, B> {
-        self.made("affine", self.0.affine(slices), self.1.affine(slices))
+    fn affine(&self, slices: &[Affine<Self::Integers>]) -> Both<A, B> {
+        let a: Vec<_> = slices.iter().map(|slice| of_affine(slice, |(a, _)| a)).collect();
+        let b: Vec<_> = slices.iter().map(|slice| of_affine(slice, |(_, b)| b)).collect();
+        self.made("affine", self.0.affine(&a), self.1.affine(&b))
     }
 
     fn product_total(&self, dims: &[usize], factors: &[Factor<Both<A, B>>]) -> K {

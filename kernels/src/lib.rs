@@ -2,10 +2,12 @@
 
 pub mod cpu;
 pub mod cuda;
+pub mod dense;
 mod device;
 mod dual;
 mod error;
 pub mod floor;
+mod integers;
 mod ints;
 pub mod memory;
 
@@ -14,4 +16,5 @@ pub use cuda::Cuda;
 pub use device::{Affine, Device, Factor, Fractions, MultiProof, Opened, Strided};
 pub use dual::Dual;
 pub use error::{DeviceError, attempt};
+pub use integers::{Forbidden, IntegerDevice, Part, Summand};
 pub use ints::Ints;

@@ -28,7 +28,7 @@ fn classify(model: &Model, image: &[f32]) -> Result<usize, Box<dyn Error>> {
         values[tensor.index()] = Some(weight.clone());
     }
     values[graph.inputs[0].tensor.index()] = Some(quantise_input(graph, 0, image)?);
-    execute(graph, 0..graph.nodes.len() as u32, &mut values)?;
+    execute(&kernels::Cpu, graph, 0..graph.nodes.len() as u32, &mut values)?;
     let logits = values[graph.outputs[0].tensor.index()].as_ref().ok_or("the model computes no output")?.to_vec();
     let best = logits.iter().max().copied();
     logits.iter().position(|&v| Some(v) == best).ok_or_else(|| "the output is empty".into())

@@ -4,14 +4,13 @@
 //! Every tensor that depends on the input has an axis of positions ("rows"). A step computes the rows of its own
 //! positions; a contraction that reads another tensor at all positions (the keys of attention) finds them in the cache.
 
-use crate::dense::Operand::{Stored, Wide};
-use crate::dense::{self, Factor};
 use crate::executor::{self, ExecuteError};
-use kernels::Ints;
+use kernels::{Cpu, IntegerDevice, Ints, Summand};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use thiserror::Error;
-use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Op, TensorId, View};
+use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Lookup, Op, Operand, TensorId, View};
 
 /// Where a tensor's axes lie in the sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +48,15 @@ pub enum CacheError {
 }
 
 /// A causal graph with one input, a sequence, and what it has computed so far.
-pub struct Cache<'a> {
+pub struct Cache<'a, D: IntegerDevice = Cpu> {
+    device: &'a D,
     graph: &'a Graph,
-    weights: &'a BTreeMap<TensorId, Ints>,
+    weights: &'a BTreeMap<TensorId, D::Integers>,
     rows: Vec<Option<Rows>>,
     /// Tensors that depend on no input.
-    fixed: BTreeMap<TensorId, Vec<i64>>,
+    fixed: BTreeMap<TensorId, D::Integers>,
     /// Tensors that are looked back at: all rows so far, the axis of rows first.
-    kept: BTreeMap<TensorId, Vec<i64>>,
+    kept: BTreeMap<TensorId, Option<D::Integers>>,
     length: usize,
     done: usize,
 }
@@ -68,16 +68,21 @@ struct Labels {
     first: usize,
 }
 
-impl<'a> Cache<'a> {
+impl<'a, D: IntegerDevice> Cache<'a, D> {
     /// Finds the positions of every tensor; nothing is computed yet.
     ///
     /// # Errors
     /// The layer that mixes positions.
-    pub fn new(graph: &'a Graph, weights: &'a BTreeMap<TensorId, Ints>) -> Result<Self, CacheError> {
+    pub fn new(
+        device: &'a D,
+        graph: &'a Graph,
+        weights: &'a BTreeMap<TensorId, D::Integers>,
+    ) -> Result<Self, CacheError> {
         let length =
             graph.inputs.first().map_or(0, |port| graph.tensor(port.tensor).shape.first().copied().unwrap_or(0));
         let rows = vec![None; graph.tensors.len()];
-        let mut cache = Self { graph, weights, rows, fixed: BTreeMap::new(), kept: BTreeMap::new(), length, done: 0 };
+        let (fixed, kept) = Default::default();
+        let mut cache = Self { device, graph, weights, rows, fixed, kept, length, done: 0 };
         for port in &graph.inputs {
             let input = graph.tensor(port.tensor);
             if input.shape.is_empty() {
@@ -218,7 +223,7 @@ impl<'a> Cache<'a> {
         let mut step = Step { cache: self, start, end, values: BTreeMap::new() };
         let port = step.cache.graph.inputs[0].tensor;
         executor::check_range(step.cache.graph, port, input)?;
-        step.keep(port, input.to_vec());
+        step.keep(port, step.cache.device.upload_integers(Ints::from(input.to_vec())));
         let mut last_use: BTreeMap<TensorId, usize> = BTreeMap::new();
         for (index, node) in step.cache.graph.nodes.iter().enumerate() {
             last_use.extend(node.op.inputs().into_iter().map(|t| (t, index)));
@@ -232,23 +237,25 @@ impl<'a> Cache<'a> {
                 }
             }
         }
-        let results = outputs.iter().map(|t| step.values.remove(t).unwrap_or_default()).collect();
+        let device = step.cache.device;
+        let rows = |values: D::Integers| device.download_integers(&values).to_vec();
+        let results = outputs.iter().map(|t| step.values.remove(t).map(rows).unwrap_or_default()).collect();
         self.done = end;
         Ok(results)
     }
 }
 
 /// The computation of the positions `start..end`.
-struct Step<'c, 'a> {
-    cache: &'c mut Cache<'a>,
+struct Step<'c, 'a, D: IntegerDevice> {
+    cache: &'c mut Cache<'a, D>,
     start: usize,
     end: usize,
-    values: BTreeMap<TensorId, Vec<i64>>,
+    values: BTreeMap<TensorId, D::Integers>,
 }
 
-impl Step<'_, '_> {
+impl<D: IntegerDevice> Step<'_, '_, D> {
     /// The tensor's rows in this step, by their index.
-    fn range(&self, rows: &Rows) -> std::ops::Range<usize> {
+    fn range(&self, rows: &Rows) -> Range<usize> {
         self.start.max(rows.first) - rows.first..self.end.max(rows.first) - rows.first
     }
 
@@ -262,31 +269,25 @@ impl Step<'_, '_> {
         shape
     }
 
-    fn read(&self, layer: &str, tensor: TensorId) -> Result<Cow<'_, [i64]>, ExecuteError> {
-        let known = self.values.get(&tensor).or_else(|| self.cache.fixed.get(&tensor));
-        match (known, self.cache.weights.get(&tensor)) {
-            (Some(value), _) => Ok(Cow::Borrowed(value)),
-            (None, Some(weight)) => Ok(Cow::Owned(weight.to_vec())),
-            (None, None) => {
-                Err(ExecuteError::Missing { layer: layer.into(), tensor: self.cache.graph.tensor(tensor).name.clone() })
-            }
-        }
+    fn read(&self, layer: &str, tensor: TensorId) -> Result<&D::Integers, ExecuteError> {
+        let Cache { graph, weights, fixed, .. } = &*self.cache;
+        let known = self.values.get(&tensor).or_else(|| fixed.get(&tensor)).or_else(|| weights.get(&tensor));
+        known.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: graph.tensor(tensor).name.clone() })
     }
 
-    fn keep(&mut self, tensor: TensorId, value: Vec<i64>) {
+    fn keep(&mut self, tensor: TensorId, value: D::Integers) {
         let shape = self.shape(tensor);
-        match &self.cache.rows[tensor.index()] {
-            None => {
-                self.cache.fixed.insert(tensor, value);
-            }
-            Some(rows) => {
-                let axis = rows.axis;
-                if let Some(kept) = self.cache.kept.get_mut(&tensor) {
-                    kept.extend(leading(&value, &shape, axis).iter());
-                }
-                self.values.insert(tensor, value);
-            }
+        let Cache { device, rows, fixed, kept, .. } = &mut *self.cache;
+        let Some(rows) = &rows[tensor.index()] else {
+            fixed.insert(tensor, value);
+            return;
+        };
+        if let Some(kept) = kept.get_mut(&tensor) {
+            let new = leading(*device, &value, &shape, rows.axis);
+            let parts = kept.iter().chain([&new]).map(|part| (part, 0..device.count(part)));
+            *kept = Some(device.concat(&parts.collect::<Vec<_>>()));
         }
+        self.values.insert(tensor, value);
     }
 
     fn node(&mut self, layer: &str, op: &Op) -> Result<(), ExecuteError> {
@@ -304,22 +305,8 @@ impl Step<'_, '_> {
         let value = match op {
             Op::Einsum(e) => self.einsum(layer, e)?,
             Op::View(v) => self.view(layer, v)?,
-            Op::Lookup(l) => {
-                let mut data = self.read(layer, l.input)?.into_owned();
-                let table = l.table.map(|t| self.read(layer, t)).transpose()?;
-                executor::look_up(layer, l, table.as_deref(), &mut data)?;
-                data
-            }
-            Op::Advice(a) => match &a.rule {
-                AdviceRule::Max { input } => {
-                    let row = self.shape(*input).last().copied().unwrap_or(1);
-                    executor::row_max(&self.read(layer, *input)?, row)
-                }
-                AdviceRule::FloorDiv { numerator, denominator } => {
-                    executor::floor_div(layer, &self.read(layer, *numerator)?, &self.read(layer, *denominator)?)?
-                }
-                AdviceRule::Rsqrt { input, exponent } => executor::rsqrt(layer, &self.read(layer, *input)?, *exponent)?,
-            },
+            Op::Lookup(l) => self.lookup(layer, l)?,
+            Op::Advice(a) => self.advice(layer, a)?,
         };
         if let Some(output) = op.output() {
             self.keep(output, value);
@@ -327,7 +314,29 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn einsum(&self, layer: &str, e: &Einsum) -> Result<Vec<i64>, ExecuteError> {
+    fn lookup(&self, layer: &str, l: &Lookup) -> Result<D::Integers, ExecuteError> {
+        let table = l.table.map(|table| self.read(layer, table)).transpose()?;
+        let within = executor::found_within(self.cache.graph, l);
+        let found = self.cache.device.look_up(self.read(layer, l.input)?, l, table, within);
+        found.map_err(|value| executor::beyond(layer, l, value))
+    }
+
+    fn advice(&self, layer: &str, a: &Advice) -> Result<D::Integers, ExecuteError> {
+        let (device, within) = (self.cache.device, executor::within(self.cache.graph, a.output));
+        let advised = match &a.rule {
+            AdviceRule::Max { input } => {
+                let row = self.shape(*input).last().copied().unwrap_or(1);
+                Ok(device.row_max(self.read(layer, *input)?, row))
+            }
+            AdviceRule::FloorDiv { numerator, denominator } => {
+                device.floor_div(self.read(layer, *numerator)?, self.read(layer, *denominator)?, within)
+            }
+            AdviceRule::Rsqrt { input, exponent } => device.rsqrt(self.read(layer, *input)?, *exponent, within),
+        };
+        advised.map_err(|value| executor::not_positive(layer, value))
+    }
+
+    fn einsum(&self, layer: &str, e: &Einsum) -> Result<D::Integers, ExecuteError> {
         let mut dims = e.dims.clone();
         // Whether a graph is causal was settled when the cache was made.
         let labels = self.cache.labels(e).ok().flatten();
@@ -340,47 +349,58 @@ impl Step<'_, '_> {
         }
         let mut terms = Vec::with_capacity(e.terms.len());
         for term in &e.terms {
-            let mut operands = Vec::with_capacity(term.operands.len());
-            for operand in &term.operands {
-                let shape = &self.cache.graph.tensor(operand.tensor).shape;
-                operands.push(match (&self.cache.rows[operand.tensor.index()], &labels) {
-                    (Some(rows), Some(labels)) if operand.labels[rows.axis] != labels.row => {
-                        let kept = self.cache.kept.get(&operand.tensor).map_or(&[][..], Vec::as_slice);
-                        let mut order = operand.labels.clone();
-                        let own = order.remove(rows.axis);
-                        order.insert(0, own);
-                        Wide(Factor::borrowed(kept, &order))
-                    }
-                    (None, Some(labels))
-                        if operand.labels.iter().any(|l| *l == labels.row || labels.keys.contains(l)) =>
-                    {
-                        let data = self.read(layer, operand.tensor)?;
-                        let part = |(l, &n): (&u8, &usize)| match *l {
-                            l if l == labels.row => range.clone(),
-                            l if labels.keys.contains(&l) => 0..self.end,
-                            _ => 0..n,
-                        };
-                        let parts: Vec<_> = operand.labels.iter().zip(shape).map(part).collect();
-                        Wide(Factor { data: block(&data, shape, &parts).into(), labels: operand.labels.clone() })
-                    }
-                    _ => match self.cache.weights.get(&operand.tensor) {
-                        Some(weight) => Stored(weight, &operand.labels),
-                        None => {
-                            Wide(Factor { data: self.read(layer, operand.tensor)?, labels: operand.labels.clone() })
-                        }
-                    },
-                });
-            }
-            terms.push((term.coefficient, operands));
+            let operands = term.operands.iter().map(|operand| self.operand(layer, operand, labels.as_ref(), &range));
+            terms.push((term.coefficient, operands.collect::<Result<Vec<_>, _>>()?));
         }
-        Ok(dense::integer_einsum(&dims, &e.out_labels, terms))
+        let factors = |operands| -> Vec<(&D::Integers, &[u8])> {
+            let operands: &Vec<(Cow<D::Integers>, Vec<u8>)> = operands;
+            operands.iter().map(|(values, labels)| (values.as_ref(), &labels[..])).collect()
+        };
+        let summands: Vec<_> =
+            terms.iter().map(|(c, operands)| Summand { coefficient: *c, factors: factors(operands) }).collect();
+        let within = executor::within(self.cache.graph, e.output);
+        Ok(self.cache.device.einsum(&dims, &e.out_labels, &summands, within))
     }
 
-    fn view(&self, layer: &str, v: &View) -> Result<Vec<i64>, ExecuteError> {
-        let data = self.read(layer, v.input)?;
+    /// What a contraction reads of an operand in this step, and the labels of its axes.
+    fn operand(
+        &self,
+        layer: &str,
+        operand: &Operand,
+        labels: Option<&Labels>,
+        range: &Range<usize>,
+    ) -> Result<(Cow<'_, D::Integers>, Vec<u8>), ExecuteError> {
+        let Cache { device, graph, rows, kept, .. } = &*self.cache;
+        match (&rows[operand.tensor.index()], labels) {
+            (Some(rows), Some(labels)) if operand.labels[rows.axis] != labels.row => {
+                let tensor = || graph.tensor(operand.tensor).name.clone();
+                let kept = kept.get(&operand.tensor).and_then(Option::as_ref);
+                let kept = kept.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: tensor() })?;
+                let mut order = operand.labels.clone();
+                let own = order.remove(rows.axis);
+                order.insert(0, own);
+                Ok((Cow::Borrowed(kept), order))
+            }
+            (None, Some(labels)) if operand.labels.iter().any(|l| *l == labels.row || labels.keys.contains(l)) => {
+                let shape = &graph.tensor(operand.tensor).shape;
+                let part = |(l, &n): (&u8, &usize)| match *l {
+                    l if l == labels.row => range.clone(),
+                    l if labels.keys.contains(&l) => 0..self.end,
+                    _ => 0..n,
+                };
+                let parts: Vec<_> = operand.labels.iter().zip(shape).map(part).collect();
+                let data = block(*device, self.read(layer, operand.tensor)?, shape, &parts);
+                Ok((Cow::Owned(data), operand.labels.clone()))
+            }
+            _ => Ok((Cow::Borrowed(self.read(layer, operand.tensor)?), operand.labels.clone())),
+        }
+    }
+
+    fn view(&self, layer: &str, v: &View) -> Result<D::Integers, ExecuteError> {
+        let (device, data) = (self.cache.device, self.read(layer, v.input)?);
         let (input, output) = (self.shape(v.input), self.shape(v.output));
         let (Some(from), Some(to)) = (&self.cache.rows[v.input.index()], &self.cache.rows[v.output.index()]) else {
-            return Ok(dense::rearrange(&data, &input, &output, &v.groups));
+            return Ok(device.rearrange(data, &input, &output, &v.groups));
         };
         // The first row that the output has, among those that this step has of the input.
         let skipped = (to.first + self.range(to).start) as i64 - (from.first + self.range(from).start) as i64;
@@ -391,33 +411,30 @@ impl Step<'_, '_> {
             _ => group.clone(),
         };
         let groups: Vec<AxisGroup> = v.groups.iter().map(local).collect();
-        Ok(dense::rearrange(&data, &input, &output, &groups))
+        Ok(device.rearrange(data, &input, &output, &groups))
     }
+}
+
+/// A map of one axis to one.
+fn along(from: usize, to: usize, offset: usize) -> AxisGroup {
+    let map = IndexMap::Affine { offset: offset as i64, strides: vec![1] };
+    AxisGroup { input_axes: vec![from], output_axes: vec![to], map }
 }
 
 /// The values with one axis moved to the front.
-fn leading<'v>(value: &'v [i64], shape: &[usize], axis: usize) -> Cow<'v, [i64]> {
-    let (before, after) = (shape[..axis].iter().product::<usize>(), shape[axis + 1..].iter().product::<usize>());
-    if before == 1 {
-        return Cow::Borrowed(value);
+fn leading<D: IntegerDevice>(device: &D, values: &D::Integers, shape: &[usize], axis: usize) -> D::Integers {
+    if shape[..axis].iter().all(|&length| length == 1) {
+        return values.clone();
     }
-    let mut moved = Vec::with_capacity(value.len());
-    for row in 0..shape[axis] {
-        for outer in 0..before {
-            moved.extend_from_slice(&value[(outer * shape[axis] + row) * after..][..after]);
-        }
-    }
-    Cow::Owned(moved)
+    let order: Vec<usize> = [axis].into_iter().chain((0..shape.len()).filter(|&a| a != axis)).collect();
+    let moved: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
+    let groups: Vec<AxisGroup> = order.iter().enumerate().map(|(to, &from)| along(from, to, 0)).collect();
+    device.rearrange(values, shape, &moved, &groups)
 }
 
 /// A block of a tensor: a range along every axis.
-fn block(data: &[i64], shape: &[usize], parts: &[std::ops::Range<usize>]) -> Vec<i64> {
-    let group = |(axis, part): (usize, &std::ops::Range<usize>)| AxisGroup {
-        input_axes: vec![axis],
-        output_axes: vec![axis],
-        map: IndexMap::Affine { offset: part.start as i64, strides: vec![1] },
-    };
-    let groups: Vec<AxisGroup> = parts.iter().enumerate().map(group).collect();
+fn block<D: IntegerDevice>(device: &D, values: &D::Integers, shape: &[usize], parts: &[Range<usize>]) -> D::Integers {
+    let groups: Vec<AxisGroup> = parts.iter().enumerate().map(|(axis, part)| along(axis, axis, part.start)).collect();
     let lengths: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
-    dense::rearrange(data, shape, &lengths, &groups)
+    device.rearrange(values, shape, &lengths, &groups)
 }

@@ -1,14 +1,13 @@
-//! The integer executor: computes what the graph says, in i64, and checks what it forbids.
+//! The integer executor: has a device compute what the graph says, and checks what the graph forbids.
 
-use crate::dense;
-use kernels::Ints;
-use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use kernels::{Cpu, Forbidden, IntegerDevice, Ints, Summand};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use thiserror::Error;
-use verifier::graph::{Advice, AdviceRule, Bound, Einsum, Graph, Lookup, Op, Tensor, TensorId, View};
+use verifier::graph::{Advice, AdviceRule, Einsum, Graph, Lookup, Op, Tensor, TensorId, View};
 
 /// The value of each tensor, by its id; absent until it is computed.
-pub type Values = Vec<Option<Ints>>;
+pub type Values<D = Cpu> = Vec<Option<<D as IntegerDevice>::Integers>>;
 
 /// An execution that cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -52,24 +51,25 @@ pub enum ExecuteError {
     Node(u32),
 }
 
-/// Elements above which a lookup runs on all cores.
-const PARALLEL: usize = 1 << 14;
-
 /// Runs nodes in the given order, which must be topological. Inputs, weights and, for a subgraph, the boundary tensors
 /// that it reads are already in `values` (one entry for each tensor of the graph); results are added to it.
 ///
 /// # Errors
 /// A missing or unfit tensor, or a value that the graph forbids: the layer, the value and the range.
-pub fn execute(graph: &Graph, nodes: impl IntoIterator<Item = u32>, values: &mut Values) -> Result<(), ExecuteError> {
+pub fn execute<D: IntegerDevice>(
+    device: &D,
+    graph: &Graph,
+    nodes: impl IntoIterator<Item = u32>,
+    values: &mut Values<D>,
+) -> Result<(), ExecuteError> {
     values.resize(graph.tensors.len(), None);
     for port in &graph.inputs {
         if let Some(value) = &values[port.tensor.index()] {
-            check_given(graph, port.tensor, value)?;
+            check_given(graph, port.tensor, &device.download_integers(value))?;
         }
     }
-    let mut tables = HashMap::new();
     for index in nodes {
-        if let Some((output, data)) = node(graph, index, &Known { values, weights: None }, &mut tables)? {
+        if let Some((output, data)) = node(device, graph, index, &Known { values, weights: None })? {
             values[output.index()] = Some(data);
         }
     }
@@ -81,7 +81,6 @@ pub(crate) struct Lazy<'a> {
     graph: &'a Graph,
     weights: &'a BTreeMap<TensorId, Ints>,
     values: Values,
-    tables: HashMap<TensorId, Vec<i64>>,
     /// How many readers each tensor still has, [`Lazy::take`] among them.
     readers: Vec<usize>,
     next: usize,
@@ -103,7 +102,7 @@ impl<'a> Lazy<'a> {
             check_given(graph, port.tensor, &input)?;
             values[port.tensor.index()] = Some(input);
         }
-        Ok(Self { graph, weights, values, tables: HashMap::new(), readers, next: 0 })
+        Ok(Self { graph, weights, values, readers, next: 0 })
     }
 
     /// Runs until a tensor is there, and hands it to `read`.
@@ -111,7 +110,7 @@ impl<'a> Lazy<'a> {
         while self.values[tensor.index()].is_none() && !self.weights.contains_key(&tensor) {
             self.step()?;
         }
-        let known = Known { values: &self.values, weights: Some(self.weights) };
+        let known = Known::<Cpu> { values: &self.values, weights: Some(self.weights) };
         let result = known.get(self.graph, "", tensor).map(read);
         self.release(tensor);
         result
@@ -127,8 +126,8 @@ impl<'a> Lazy<'a> {
 
     fn step(&mut self) -> Result<(), ExecuteError> {
         let index = self.next as u32;
-        let known = Known { values: &self.values, weights: Some(self.weights) };
-        let computed = node(self.graph, index, &known, &mut self.tables)?;
+        let known = Known::<Cpu> { values: &self.values, weights: Some(self.weights) };
+        let computed = node(&Cpu, self.graph, index, &known)?;
         self.next += 1;
         if let Some((output, data)) = computed
             && self.readers[output.index()] > 0
@@ -149,43 +148,50 @@ impl<'a> Lazy<'a> {
 }
 
 /// What has a value.
-struct Known<'a> {
-    values: &'a Values,
-    weights: Option<&'a BTreeMap<TensorId, Ints>>,
+struct Known<'a, D: IntegerDevice> {
+    values: &'a Values<D>,
+    weights: Option<&'a BTreeMap<TensorId, D::Integers>>,
 }
 
-impl<'a> Known<'a> {
-    fn get(&self, graph: &Graph, layer: &str, id: TensorId) -> Result<&'a Ints, ExecuteError> {
+impl<'a, D: IntegerDevice> Known<'a, D> {
+    fn get(&self, graph: &Graph, layer: &str, id: TensorId) -> Result<&'a D::Integers, ExecuteError> {
         let value = self.values[id.index()].as_ref().or_else(|| self.weights.and_then(|w| w.get(&id)));
         value.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: graph.tensor(id).name.clone() })
     }
 }
 
 /// Computes one node.
-fn node(
+fn node<D: IntegerDevice>(
+    device: &D,
     graph: &Graph,
     index: u32,
-    known: &Known<'_>,
-    tables: &mut HashMap<TensorId, Vec<i64>>,
-) -> Result<Option<(TensorId, Ints)>, ExecuteError> {
+    known: &Known<'_, D>,
+) -> Result<Option<(TensorId, D::Integers)>, ExecuteError> {
     let node = graph.nodes.get(index as usize).ok_or(ExecuteError::Node(index))?;
-    let run = Run { graph, layer: &node.name, known };
-    let result = match &node.op {
+    let run = Run { device, graph, layer: &node.name, known };
+    Ok(match &node.op {
         Op::Einsum(e) => Some((e.output, run.einsum(e)?)),
         Op::View(v) => Some((v.output, run.view(v)?)),
         Op::Advice(a) => Some((a.output, run.advice(a)?)),
-        Op::Lookup(l) => run.lookup(l, tables)?,
-    };
-    Ok(result.map(|(output, data)| (output, Ints::from(data))))
+        Op::Lookup(l) => {
+            let data = run.lookup(l)?;
+            l.output.map(|output| (output, data))
+        }
+    })
 }
 
 fn check_given(graph: &Graph, id: TensorId, value: &Ints) -> Result<(), ExecuteError> {
     let tensor = graph.tensor(id);
-    let unfit = |found, expected| Err(ExecuteError::Unfit { tensor: tensor.name.clone(), found, expected });
-    if value.len() != tensor.len() {
-        return unfit(format!("{} elements", value.len()), format!("{} for shape {:?}", tensor.len(), tensor.shape));
-    }
+    check_length(tensor, value.len())?;
     check_range(graph, id, &value.to_vec())
+}
+
+fn check_length(tensor: &Tensor, found: usize) -> Result<(), ExecuteError> {
+    if found == tensor.len() {
+        return Ok(());
+    }
+    let expected = format!("{} for shape {:?}", tensor.len(), tensor.shape);
+    Err(ExecuteError::Unfit { tensor: tensor.name.clone(), found: format!("{found} elements"), expected })
 }
 
 /// Whether all values lie in the tensor's interval.
@@ -201,101 +207,74 @@ pub(crate) fn check_range(graph: &Graph, id: TensorId, values: &[i64]) -> Result
     }
 }
 
-struct Run<'a> {
+struct Run<'a, D: IntegerDevice> {
+    device: &'a D,
     graph: &'a Graph,
     layer: &'a str,
-    known: &'a Known<'a>,
+    known: &'a Known<'a, D>,
 }
 
-impl Run<'_> {
-    fn stored(&self, id: TensorId) -> Result<&Ints, ExecuteError> {
-        self.known.get(self.graph, self.layer, id)
+impl<'a, D: IntegerDevice> Run<'a, D> {
+    fn read(&self, id: TensorId) -> Result<&'a D::Integers, ExecuteError> {
+        let value = self.known.get(self.graph, self.layer, id)?;
+        check_length(self.graph.tensor(id), self.device.count(value))?;
+        Ok(value)
     }
 
-    fn read(&self, id: TensorId) -> Result<Vec<i64>, ExecuteError> {
-        self.stored(id).map(Ints::to_vec)
+    fn einsum(&self, e: &Einsum) -> Result<D::Integers, ExecuteError> {
+        let summands = e.terms.iter().map(|term| {
+            let factors = term.operands.iter().map(|o| Ok((self.read(o.tensor)?, &o.labels[..])));
+            Ok(Summand { coefficient: term.coefficient, factors: factors.collect::<Result<_, ExecuteError>>()? })
+        });
+        let summands = summands.collect::<Result<Vec<_>, ExecuteError>>()?;
+        Ok(self.device.einsum(&e.dims, &e.out_labels, &summands, within(self.graph, e.output)))
     }
 
-    fn einsum(&self, e: &Einsum) -> Result<Vec<i64>, ExecuteError> {
-        let mut terms = Vec::with_capacity(e.terms.len());
-        for term in &e.terms {
-            let mut operands = Vec::with_capacity(term.operands.len());
-            for operand in &term.operands {
-                operands.push(dense::Operand::Stored(self.stored(operand.tensor)?, &operand.labels));
-            }
-            terms.push((term.coefficient, operands));
-        }
-        Ok(dense::integer_einsum(&e.dims, &e.out_labels, terms))
-    }
-
-    fn view(&self, v: &View) -> Result<Vec<i64>, ExecuteError> {
+    fn view(&self, v: &View) -> Result<D::Integers, ExecuteError> {
         let (input, output) = (&self.graph.tensor(v.input).shape, &self.graph.tensor(v.output).shape);
-        Ok(dense::rearrange(&self.read(v.input)?, input, output, &v.groups))
+        Ok(self.device.rearrange(self.read(v.input)?, input, output, &v.groups))
     }
 
-    fn lookup(
-        &self,
-        l: &Lookup,
-        tables: &mut HashMap<TensorId, Vec<i64>>,
-    ) -> Result<Option<(TensorId, Vec<i64>)>, ExecuteError> {
-        let mut data = self.read(l.input)?;
-        if let Some(id) = l.table
-            && !tables.contains_key(&id)
-        {
-            tables.insert(id, self.read(id)?);
-        }
-        look_up(self.layer, l, l.table.map(|id| &tables[&id][..]), &mut data)?;
-        Ok(l.output.map(|output| (output, data)))
+    fn lookup(&self, l: &Lookup) -> Result<D::Integers, ExecuteError> {
+        let table = l.table.map(|table| self.read(table)).transpose()?;
+        let found = self.device.look_up(self.read(l.input)?, l, table, found_within(self.graph, l));
+        found.map_err(|value| beyond(self.layer, l, value))
     }
 
-    fn advice(&self, a: &Advice) -> Result<Vec<i64>, ExecuteError> {
-        match &a.rule {
+    fn advice(&self, a: &Advice) -> Result<D::Integers, ExecuteError> {
+        let advised = match &a.rule {
             AdviceRule::Max { input } => {
                 let row = self.graph.tensor(*input).shape.last().copied().unwrap_or(1);
-                Ok(row_max(&self.read(*input)?, row))
+                Ok(self.device.row_max(self.read(*input)?, row))
             }
             AdviceRule::FloorDiv { numerator, denominator } => {
-                floor_div(self.layer, &self.read(*numerator)?, &self.read(*denominator)?)
+                self.device.floor_div(self.read(*numerator)?, self.read(*denominator)?, within(self.graph, a.output))
             }
-            AdviceRule::Rsqrt { input, exponent } => rsqrt(self.layer, &self.read(*input)?, *exponent),
-        }
+            AdviceRule::Rsqrt { input, exponent } => {
+                self.device.rsqrt(self.read(*input)?, *exponent, within(self.graph, a.output))
+            }
+        };
+        advised.map_err(|value| not_positive(self.layer, value))
     }
 }
 
-/// Every element looked up, in place.
-pub(crate) fn look_up(layer: &str, l: &Lookup, table: Option<&[i64]>, data: &mut [i64]) -> Result<(), ExecuteError> {
-    let hi = l.lo + ((1i64 << l.bits) - 1);
-    let apply = |x: &mut i64| -> Result<(), ExecuteError> {
-        let h = (*x * l.multiplier + l.add) >> l.shift;
-        if (h < l.lo && l.below == Bound::Forbid) || (h > hi && l.above == Bound::Forbid) {
-            return Err(ExecuteError::Forbidden { layer: layer.into(), value: h, lo: l.lo, hi });
-        }
-        let c = h.clamp(l.lo, hi);
-        *x = table.map_or(c, |t| t[(c - l.lo) as usize]);
-        Ok(())
-    };
-    if data.len() >= PARALLEL { data.par_iter_mut().try_for_each(apply) } else { data.iter_mut().try_for_each(apply) }
+/// The tensor's interval.
+pub(crate) fn within(graph: &Graph, id: TensorId) -> RangeInclusive<i64> {
+    let Tensor { lo, hi, .. } = graph.tensor(id);
+    *lo..=*hi
 }
 
-/// The maximum of every row of the given length.
-pub(crate) fn row_max(data: &[i64], row: usize) -> Vec<i64> {
-    data.chunks_exact(row).map(|row| row.iter().copied().fold(i64::MIN, i64::max)).collect()
+/// The interval of what a lookup finds; an assertion finds the values of its domain.
+pub(crate) fn found_within(graph: &Graph, l: &Lookup) -> RangeInclusive<i64> {
+    l.output.map_or(l.lo..=l.lo + ((1i64 << l.bits) - 1), |output| within(graph, output))
 }
 
-/// `floor(n / d)`, elementwise; `n` may be a scalar.
-pub(crate) fn floor_div(layer: &str, n: &[i64], d: &[i64]) -> Result<Vec<i64>, ExecuteError> {
-    let quotient = |(i, &d): (usize, &i64)| match d {
-        1.. => Ok(n[i % n.len()].div_euclid(d)),
-        _ => Err(ExecuteError::Forbidden { layer: layer.into(), value: d, lo: 1, hi: i64::MAX }),
-    };
-    d.iter().enumerate().map(quotient).collect()
+/// A value beyond an end of a lookup's domain.
+pub(crate) fn beyond(layer: &str, l: &Lookup, Forbidden(value): Forbidden) -> ExecuteError {
+    ExecuteError::Forbidden { layer: layer.into(), value, lo: l.lo, hi: l.lo + ((1i64 << l.bits) - 1) }
 }
 
-/// The largest `r` with `r^2 w <= 2^exponent`, elementwise.
-pub(crate) fn rsqrt(layer: &str, w: &[i64], exponent: u32) -> Result<Vec<i64>, ExecuteError> {
-    let root = |&w: &i64| match w {
-        1.. => Ok((1u64 << exponent).div_euclid(w as u64).isqrt() as i64),
-        _ => Err(ExecuteError::Forbidden { layer: layer.into(), value: w, lo: 1, hi: i64::MAX }),
-    };
-    w.iter().map(root).collect()
+/// A value that has to be positive.
+pub(crate) fn not_positive(layer: &str, Forbidden(value): Forbidden) -> ExecuteError {
+    ExecuteError::Forbidden { layer: layer.into(), value, lo: 1, hi: i64::MAX }
 }

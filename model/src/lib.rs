@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod cached;
-mod dense;
 mod executor;
 mod float;
 mod import;

@@ -174,7 +174,7 @@ fn compare(graph: &Graph, given: &Values, name: &str) {
         }
     }
     let mut values = given.clone();
-    let found = execute(graph, 0..graph.nodes.len() as u32, &mut values);
+    let found = execute(&kernels::Cpu, graph, 0..graph.nodes.len() as u32, &mut values);
     reference::run(graph, &mut tensors).unwrap_or_else(|e| panic!("{name}: {e}"));
     found.unwrap_or_else(|e| panic!("{name}: {e}"));
     for (index, tensor) in graph.tensors.iter().enumerate() {
@@ -253,7 +253,7 @@ fn advice_is_pinned(graph: &Graph, values: &Values, name: &str) {
             let element = index % output.len();
             output[element] += step;
             altered[advice.output.index()] = Some(Ints::from(output));
-            let result = execute(graph, index as u32 + 1..count, &mut altered);
+            let result = execute(&kernels::Cpu, graph, index as u32 + 1..count, &mut altered);
             assert!(result.is_err(), "{name}: '{}' may be off by {step}", graph.tensor(advice.output).name);
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use crds::{Temperature, contract::SetupArgs};
 use formats::{Checkpoint, Source, Tokenizer};
-use kernels::Ints;
+use kernels::IntegerDevice;
 use model::{
     ImportOptions, Model,
     language::{self, Head, LanguageError, Output},
@@ -177,9 +177,11 @@ fn tell(token: u32, text: &str, input: Option<u32>) {
 
 /// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may. `input` is the prompt's
 /// place among several.
-pub fn generate(
+#[allow(clippy::too_many_arguments, reason = "an answer depends on all of these")]
+pub fn generate<D: IntegerDevice>(
+    device: &D,
     graph: &Graph,
-    weights: &BTreeMap<TensorId, Ints>,
+    weights: &BTreeMap<TensorId, D::Integers>,
     tokenizer: Option<&Tokenizer>,
     tokens: Vec<u32>,
     prompt: &Prompt,
@@ -199,7 +201,7 @@ pub fn generate(
     let placed = language::Prompt::new(graph, &tokens).map_err(|error| error.to_string())?;
     let mut stream = tokenizer.map(Tokenizer::stream);
     let (mut answer, mut text) = (Vec::new(), String::new());
-    for token in placed.answer(weights, sampling).map_err(|error| error.to_string())?.take(most) {
+    for token in placed.answer(device, weights, sampling).map_err(|error| error.to_string())?.take(most) {
         let token = token.map_err(|error| error.to_string())?;
         answer.push(token);
         if let Some(stream) = &mut stream {

@@ -26,19 +26,20 @@ pub struct MissingTensor(pub String);
 ///
 /// # Errors
 /// If a boundary tensor has no values.
-pub fn commit_boundary<D: Device>(device: &D, key: &ModelKey, values: &Values) -> Result<Boundary, MissingTensor> {
+pub fn commit_boundary<D: Device>(device: &D, key: &ModelKey, values: &Values<D>) -> Result<Boundary, MissingTensor> {
     let held = key.plan().boundary.iter().map(|t| {
         let name = || MissingTensor(key.graph().tensor(*t).name.clone());
-        values.get(t.index()).and_then(|v| v.clone()).ok_or_else(name)
+        values.get(t.index()).and_then(Option::as_ref).ok_or_else(name)
     });
-    let mut boundary = Boundary { root: None, tensors: held.collect::<Result<_, _>>()? };
-    boundary.root = boundary.committed(device, key).map(|c| c.root);
-    Ok(boundary)
+    let held = held.collect::<Result<Vec<_>, _>>()?;
+    let root = (!held.is_empty()).then(|| commit(device, &boundary_layout(key), &held).root);
+    Ok(Boundary { root, tensors: held.into_iter().map(|values| device.download_integers(values)).collect() })
 }
 
 impl Boundary {
     pub(crate) fn committed<D: Device>(&self, device: &D, key: &ModelKey) -> Option<Committed<D>> {
-        (!self.tensors.is_empty()).then(|| commit(device, &boundary_layout(key), &self.tensors))
+        let tensors: Vec<_> = self.tensors.iter().map(|values| device.upload_integers(values.clone())).collect();
+        (!tensors.is_empty()).then(|| commit(device, &boundary_layout(key), &tensors))
     }
 
     /// Whether the tensors have the shapes and the root that they should: a stored boundary may be anybody's.

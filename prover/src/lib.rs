@@ -18,4 +18,4 @@ pub use columns::{Leaf, LookupColumns, Witness};
 pub use instance::Instance;
 pub use prove::{ProveError, prove, prove_witness};
 pub use setup::{SetupError, Weights, check_security, setup};
-pub use values::Values;
+pub use values::{Values, upload};

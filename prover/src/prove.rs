@@ -3,13 +3,14 @@
 use crate::argument::subgraph;
 use crate::commitment::{Claimed, OpenError, commit, open};
 use crate::{Values, Witness};
-use kernels::{Device, Ints};
+use kernels::Device;
 use thiserror::Error;
 use verifier::argument::Rejection;
 use verifier::argument::subgraph::{DOMAIN, begin};
 use verifier::commitment::Layout;
 use verifier::graph::TensorId;
 use verifier::key::ModelKey;
+use verifier::plan::SubgraphPlan;
 use verifier::transcript::{Digest, Writer};
 use verifier::{opening_target, placed, weight_layout};
 
@@ -46,10 +47,10 @@ pub fn prove<D: Device>(
     statement: Digest,
     boundary: Option<Digest>,
     index: u32,
-    values: &Values,
+    values: &Values<D>,
 ) -> Result<Vec<u8>, ProveError> {
-    let plan = check(key, index, values)?;
-    let witness = Witness::new(key.graph(), plan, values);
+    let plan = check(device, key, index, values)?;
+    let witness = Witness::new(device, key.graph(), plan, values);
     prove_witness(device, key, statement, boundary, index, values, &witness)
 }
 
@@ -63,21 +64,21 @@ pub fn prove_witness<D: Device>(
     statement: Digest,
     boundary: Option<Digest>,
     index: u32,
-    values: &Values,
-    witness: &Witness,
+    values: &Values<D>,
+    witness: &Witness<D::Integers>,
 ) -> Result<Vec<u8>, ProveError> {
-    let plan = check(key, index, values)?;
+    let plan = check(device, key, index, values)?;
     let mut transcript = Writer::new(DOMAIN);
     begin(&mut transcript, key, statement, boundary, index);
     let witness_layout = Layout::new(&plan.column_shapes);
     let committed = (!plan.columns.is_empty())
-        .then(|| commit(device, &witness_layout, &witness.columns(plan, values)))
+        .then(|| commit(device, &witness_layout, &witness.columns(device, plan, values)))
         .inspect(|c| transcript.write_digest(c.root));
     let ledger = subgraph::prove(device, &mut transcript, key, index, values, witness)?;
     let (weight_claims, witness_claims) = (placed(&ledger.weights), placed(&ledger.witness));
     let weight_layout = weight_layout(key, index);
     let weights = (!plan.weights.is_empty()).then(|| {
-        let held: Vec<Ints> = plan.weights.iter().filter_map(|t| values[t.index()].clone()).collect();
+        let held: Vec<&D::Integers> = plan.weights.iter().filter_map(|t| values[t.index()].as_ref()).collect();
         commit(device, &weight_layout, &held)
     });
     let weights =
@@ -90,7 +91,12 @@ pub fn prove_witness<D: Device>(
 }
 
 /// Checks that every tensor that the subgraph touches has values of its shape.
-fn check<'a>(key: &'a ModelKey, index: u32, values: &Values) -> Result<&'a verifier::plan::SubgraphPlan, ProveError> {
+fn check<'a, D: Device>(
+    device: &D,
+    key: &'a ModelKey,
+    index: u32,
+    values: &Values<D>,
+) -> Result<&'a SubgraphPlan, ProveError> {
     let count = key.plan().subgraphs.len();
     let plan = key.plan().subgraphs.get(index as usize).ok_or(ProveError::Subgraph { index, count })?;
     let graph = key.graph();
@@ -99,7 +105,7 @@ fn check<'a>(key: &'a ModelKey, index: u32, values: &Values) -> Result<&'a verif
         op.inputs().into_iter().chain(op.output())
     });
     for tensor in tensors {
-        let held = |t: TensorId| values.get(t.index()).and_then(Option::as_ref).map(Ints::len);
+        let held = |t: TensorId| values.get(t.index()).and_then(Option::as_ref).map(|v| device.count(v));
         if held(tensor) != Some(graph.tensor(tensor).len()) {
             return Err(ProveError::Missing(graph.tensor(tensor).name.clone()));
         }

@@ -54,7 +54,8 @@ pub fn setup<D: Device>(
     let plan = Plan::new(&graph, &partition);
     let roots = plan.subgraphs.iter().map(|s| {
         let shapes: Vec<_> = s.weights.iter().map(|&t| graph.tensor(t).shape.clone()).collect();
-        (!shapes.is_empty()).then(|| commit(device, &Layout::new(&shapes), &held_weights(&s.weights, weights)).root)
+        (!shapes.is_empty())
+            .then(|| commit(device, &Layout::new(&shapes), &held_weights(device, &s.weights, weights)).root)
     });
     let roots = roots.collect();
     let key = ModelKey::new(graph, partition, security, roots)?;
@@ -63,8 +64,8 @@ pub fn setup<D: Device>(
 }
 
 /// The weights of a subgraph, in the plan's order. All are present: setup checks.
-pub(crate) fn held_weights(tensors: &[TensorId], weights: &Weights) -> Vec<Ints> {
-    tensors.iter().filter_map(|t| weights.get(t).cloned()).collect()
+fn held_weights<D: Device>(device: &D, tensors: &[TensorId], weights: &Weights) -> Vec<D::Integers> {
+    tensors.iter().filter_map(|t| weights.get(t)).map(|values| device.upload_integers(values.clone())).collect()
 }
 
 fn check_weights(graph: &Graph, weights: &Weights) -> Result<(), SetupError> {

@@ -4,8 +4,10 @@ mod common;
 #[path = "../../model/tests/language/fixture.rs"]
 mod fixture;
 
+use common::imported::proved_on;
 use fixture::Fixture;
-use kernels::Ints;
+use kernels::cuda::emulator::device_under_test;
+use kernels::{Cpu, Dual, IntegerDevice, Ints};
 use model::language::{Output, Prompt, import, open};
 use model::split::split;
 use model::{ImportOptions, Model, dequantise};
@@ -14,8 +16,14 @@ use verifier::generation::{self, Generated, Lengths};
 use verifier::sampling::Sampling;
 
 fn generate(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Generated {
+    generate_on(&Cpu, model, prompt, sampling)
+}
+
+fn generate_on<D: IntegerDevice>(device: &D, model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Generated {
     let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
-    let answer = placed.answer(&model.weights, sampling).expect("the model is causal");
+    let weights = model.weights.iter().map(|(&tensor, weight)| (tensor, device.upload_integers(weight.clone())));
+    let weights = weights.collect();
+    let answer = placed.answer(device, &weights, sampling).expect("the model is causal");
     Generated { prompt: prompt.to_vec(), answer: answer.map(|token| token.expect("the model runs")).collect() }
 }
 
@@ -62,6 +70,22 @@ fn every_architecture_is_proved() {
     let embedding = dequantise(model.graph.outputs[0].exponent, &Ints::from(outputs[0].clone()));
     let error = embedding.iter().zip(&f.output[0]).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(embedding.len() == f.output[0].len() && error < 1e-3, "{error}");
+}
+
+/// Decoded token by token, with cached keys and values, and then run and proved as a whole.
+#[test]
+fn an_answer_and_its_proof_are_the_same_on_the_gpu() {
+    let Some(cuda) = device_under_test() else { return };
+    let f = Fixture::load("gpt2");
+    let model = f.import(8, Output::Answers(4));
+    let devices = Dual(Cpu, cuda);
+    let generated = generate_on(&devices, &model, &f.tokens[..3], None);
+    assert_eq!(generated.answer.len(), 4);
+    let lengths = Lengths::of(&model.graph).expect("the model generates");
+    let inputs = generation::inputs(lengths, &generated).expect("the answer fits").map(Ints::from).to_vec();
+    let (key, proof) = proved_on(&Cpu, &model, 2, inputs.clone());
+    let (same_key, same_proof) = proved_on(&devices.1, &model, 2, inputs);
+    assert!(key.to_bytes() == same_key.to_bytes() && proof == same_proof);
 }
 
 /// The final projection in pieces, each in a subgraph of its own.

@@ -94,3 +94,11 @@ static inline unsigned __funnelshift_r(unsigned lo, unsigned hi, unsigned shift)
     shift &= 31;
     return shift ? lo >> shift | hi << (32 - shift) : lo;
 }
+static inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long x) { return __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
+static inline unsigned atomicAdd(unsigned* at, unsigned x) { return __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
+static inline unsigned long long atomicMin(unsigned long long* at, unsigned long long x) {
+    unsigned long long old = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (x < old && !__atomic_compare_exchange_n(at, &old, x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return old;
+}

@@ -2,12 +2,12 @@
 
 use super::PARALLEL_FROM;
 use crate::device::Affine;
-use crate::with_ints;
+use crate::{Ints, with_ints};
 use rayon::prelude::*;
 use verifier::field::{K, from_i64};
 
 /// The slices, end to end.
-pub fn affine(slices: &[Affine]) -> Vec<K> {
+pub fn affine(slices: &[Affine<Ints>]) -> Vec<K> {
     let mut out = Vec::with_capacity(slices.iter().map(|s| s.len).sum());
     for slice in slices {
         let start = out.len();

@@ -8,16 +8,22 @@ use super::product::{product_round, product_total};
 use super::quadratic::{fold, round};
 use super::rows::fold_rows;
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
-use crate::Ints;
 use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use crate::{Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
+use rayon::prelude::*;
 use std::ops::Range;
-use verifier::field::{F, K};
+use verifier::commitment::Layout;
+use verifier::field::{F, K, from_i64};
 use verifier::transcript::Digest;
 
 /// The processor: all cores, SIMD where it pays.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
+
+fn pack<T: Copy + Into<i64>>(layout: &Layout, packed: &mut [F], tensor: usize, cells: &[T]) {
+    layout.pack(packed, tensor, cells, |x| from_i64(x.into()));
+}
 
 impl Device for Cpu {
     type Base = Vec<F>;
@@ -26,6 +32,14 @@ impl Device for Cpu {
 
     fn upload(&self, values: Vec<F>) -> Vec<F> {
         values
+    }
+
+    fn pack(&self, layout: &Layout, tensors: &[&Ints]) -> Vec<F> {
+        let mut packed = F::zero_vec(1 << layout.num_variables());
+        for (index, tensor) in tensors.iter().enumerate() {
+            with_ints!(tensor, cells => pack(layout, &mut packed, index, cells));
+        }
+        packed
     }
 
     fn upload_extension(&self, values: Vec<K>) -> Vec<K> {
@@ -74,6 +88,12 @@ impl Device for Cpu {
         places.zip(values).for_each(|(out, &x)| *out += x);
     }
 
+    fn add_outer(&self, out: &mut Vec<K>, rows: &[K], columns: &[K]) {
+        out.par_chunks_mut(columns.len()).zip(rows).for_each(|(out, &row)| {
+            out.iter_mut().zip(columns).for_each(|(out, &column)| *out += row * column);
+        });
+    }
+
     fn add_powers(&self, out: &mut Vec<K>, log_order: usize, exponents: &[usize], scales: &[K]) {
         add_powers(out, log_order, exponents, scales);
     }
@@ -103,7 +123,7 @@ impl Device for Cpu {
         permute(values, shape, order)
     }
 
-    fn affine(&self, slices: &[Affine]) -> Vec<K> {
+    fn affine(&self, slices: &[Affine<Ints>]) -> Vec<K> {
         affine(slices)
     }
 

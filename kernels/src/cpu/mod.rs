@@ -5,6 +5,7 @@ mod contract;
 mod device;
 mod encode;
 mod fractions;
+mod integers;
 mod product;
 mod quadratic;
 mod rows;

@@ -3,7 +3,6 @@
 use super::gpu::Gpu;
 use super::vectors::{Elements, Integers};
 use super::weights::flat;
-use crate::Ints;
 use crate::device::Affine;
 use p3_field::PrimeCharacteristicRing;
 use verifier::field::K;
@@ -70,29 +69,27 @@ pub fn contract(gpu: &Gpu, values: &Elements, shape: &[usize], axis: usize, weig
 }
 
 /// See `Device::contract_ints`.
-pub fn contract_ints(gpu: &Gpu, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
-    let plan = &Plan::new(gpu, shape, axis);
-    let integers = gpu.upload_integers(values);
-    let at = gpu.integers_at(&integers);
+pub fn contract_ints(gpu: &Gpu, values: &Integers, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+    let (plan, at) = (&Plan::new(gpu, shape, axis), gpu.integers_at(values));
     // Narrow integers are shifted to be positive there.
     let shifted_by = |bits: usize| -weights.iter().copied().sum::<K>() * K::from_usize(1 << bits);
-    match values {
-        Ints::I8(_) => contract!(gpu, plan, at, weights, shifted_by(7), contract_rows_i8, contract_columns_i8),
-        Ints::I16(_) => contract!(gpu, plan, at, weights, shifted_by(15), contract_rows_i16, contract_columns_i16),
-        Ints::I32(_) => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i32, contract_columns_i32),
-        Ints::I64(_) => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i64, contract_columns_i64),
+    match values.bytes {
+        1 => contract!(gpu, plan, at, weights, shifted_by(7), contract_rows_i8, contract_columns_i8),
+        2 => contract!(gpu, plan, at, weights, shifted_by(15), contract_rows_i16, contract_columns_i16),
+        4 => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i32, contract_columns_i32),
+        _ => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i64, contract_columns_i64),
     }
 }
 
 /// See `Device::lift`.
-pub fn lift(gpu: &Gpu, values: &Ints) -> Elements {
-    let (integers, out) = (gpu.upload_integers(values), gpu.elements(values.len()));
-    let (grid, from, n, to) = (gpu.grid(out.len), gpu.integers_at(&integers), out.len as u64, gpu.at(&out));
-    match values {
-        Ints::I8(_) => gpu.lift_i8(grid, from, n, to),
-        Ints::I16(_) => gpu.lift_i16(grid, from, n, to),
-        Ints::I32(_) => gpu.lift_i32(grid, from, n, to),
-        Ints::I64(_) => gpu.lift_i64(grid, from, n, to),
+pub fn lift(gpu: &Gpu, values: &Integers) -> Elements {
+    let out = gpu.elements(values.len);
+    let (grid, from, n, to) = (gpu.grid(out.len), gpu.integers_at(values), out.len as u64, gpu.at(&out));
+    match values.bytes {
+        1 => gpu.lift_i8(grid, from, n, to),
+        2 => gpu.lift_i16(grid, from, n, to),
+        4 => gpu.lift_i32(grid, from, n, to),
+        _ => gpu.lift_i64(grid, from, n, to),
     }
     out
 }
@@ -116,17 +113,16 @@ pub fn permute(gpu: &Gpu, values: Elements, shape: &[usize], order: &[usize]) ->
 }
 
 /// See `Device::affine`.
-pub fn affine(gpu: &Gpu, slices: &[Affine]) -> Elements {
+pub fn affine(gpu: &Gpu, slices: &[Affine<Integers>]) -> Elements {
     let out = gpu.elements(slices.iter().map(|slice| slice.len).sum());
     let mut to = gpu.at(&out);
     for slice in slices {
-        let columns: Vec<Integers> = slice.terms.iter().map(|(_, column)| gpu.upload_integers(column)).collect();
         let mut terms = Vec::new();
-        for ((factor, _), column) in slice.terms.iter().zip(&columns) {
+        for (factor, column) in &slice.terms {
             terms.extend([gpu.integers_at(column).word(), column.bytes as u64]);
             terms.extend(flat(&[*factor]));
         }
-        let (uploaded, count) = (gpu.upload(&terms), columns.len() as u32);
+        let (uploaded, count) = (gpu.upload(&terms), slice.terms.len() as u32);
         let (from, n) = (gpu.pointer(&uploaded), slice.len as u64);
         gpu.affine(gpu.grid(slice.len), from, count, slice.constant.into(), n, to);
         to = to.offset::<[u64; 3]>(slice.len);

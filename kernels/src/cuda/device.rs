@@ -1,18 +1,31 @@
 //! [`Device`] on an NVIDIA GPU.
 
 use super::contract::{affine, contract, contract_ints, lift, permute};
+use super::einsum::einsum;
 use super::encode::{Tables, commit, open};
 use super::fractions::{add_fractions, eq_prefixes, fold_rows, fraction_round, split_fractions};
 use super::gpu::Gpu;
+use super::integers::{
+    bytes_for, combine, concat, count_rows, edges, floor_div, limbs, look_up, pack, rearrange, row_max, rsqrt,
+    table_entries,
+};
 use super::product::{product_round, product_total};
-use super::vectors::{Elements, Tree, WORDS, Words, words};
-use super::weights::{add_at, add_eq, add_powers, bind_columns, bind_rows, evaluate};
+use super::vectors::{Elements, Integers, Tree, WORDS, Words, words};
+use super::weights::{add_at, add_eq, add_outer, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
 use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
 use crate::error::DeviceError;
+use crate::integers::{Forbidden, IntegerDevice, Part, Summand};
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use verifier::commitment::Layout;
 use verifier::field::{F, K};
+use verifier::graph::{AxisGroup, Lookup};
+use verifier::plan::{Limb, Table};
 use verifier::transcript::Digest;
+
+/// The interval of a tensor.
+type Within = RangeInclusive<i64>;
 
 /// An NVIDIA GPU. When it fails, for want of memory say, its loops unwind to the [`attempt`](crate::attempt) around them.
 #[derive(Debug)]
@@ -42,6 +55,76 @@ impl Cuda {
     }
 }
 
+impl IntegerDevice for Cuda {
+    type Integers = Integers;
+
+    fn upload_integers(&self, values: Ints) -> Integers {
+        self.gpu.upload_integers(&values)
+    }
+
+    fn download_integers(&self, values: &Integers) -> Ints {
+        self.gpu.download_integers(values)
+    }
+
+    fn count(&self, values: &Integers) -> usize {
+        values.len
+    }
+
+    fn concat(&self, parts: &[(&Integers, Range<usize>)]) -> Integers {
+        concat(&self.gpu, parts)
+    }
+
+    fn einsum(&self, dims: &[usize], out: &[u8], summands: &[Summand<Integers>], within: Within) -> Integers {
+        einsum(&self.gpu, dims, out, summands, bytes_for(&within))
+    }
+
+    fn rearrange(&self, input: &Integers, from: &[usize], to: &[usize], groups: &[AxisGroup]) -> Integers {
+        rearrange(&self.gpu, input, from, to, groups)
+    }
+
+    fn look_up(
+        &self,
+        input: &Integers,
+        lookup: &Lookup,
+        table: Option<&Integers>,
+        within: Within,
+    ) -> Result<Integers, Forbidden> {
+        look_up(&self.gpu, input, lookup, table, bytes_for(&within))
+    }
+
+    fn row_max(&self, input: &Integers, row: usize) -> Integers {
+        row_max(&self.gpu, input, row)
+    }
+
+    fn floor_div(&self, numerators: &Integers, denominators: &Integers, within: Within) -> Result<Integers, Forbidden> {
+        floor_div(&self.gpu, numerators, denominators, bytes_for(&within))
+    }
+
+    fn rsqrt(&self, input: &Integers, exponent: u32, within: Within) -> Result<Integers, Forbidden> {
+        rsqrt(&self.gpu, input, exponent, bytes_for(&within))
+    }
+
+    fn limbs(&self, input: &Integers, lookup: &Lookup, part: Part, limb: &Limb) -> Integers {
+        limbs(&self.gpu, input, lookup, part, limb)
+    }
+
+    fn edges(&self, limbs: &Integers, width: u32) -> Integers {
+        edges(&self.gpu, limbs, width)
+    }
+
+    fn combine(&self, constant: i64, terms: &[(i64, &Integers)], within: Within) -> Integers {
+        combine(&self.gpu, constant, terms, bytes_for(&within))
+    }
+
+    fn count_rows(&self, table: &Table, entries: &[&Integers], counts: &mut Integers) {
+        count_rows(&self.gpu, table, entries, counts);
+    }
+
+    fn table_entries(&self, table: &Table, kind: usize, outputs: Option<&Integers>) -> Vec<Integers> {
+        table_entries(&self.gpu, table, kind, outputs)
+    }
+}
+
 impl Device for Cuda {
     type Base = Words;
     type Extension = Elements;
@@ -49,6 +132,10 @@ impl Device for Cuda {
 
     fn upload(&self, values: Vec<F>) -> Words {
         Words { memory: Arc::new(self.gpu.upload(words(&values))), len: values.len() }
+    }
+
+    fn pack(&self, layout: &Layout, tensors: &[&Integers]) -> Words {
+        pack(&self.gpu, layout, tensors)
     }
 
     fn upload_extension(&self, values: Vec<K>) -> Elements {
@@ -100,6 +187,10 @@ impl Device for Cuda {
         add_at(&self.gpu, out, places, values);
     }
 
+    fn add_outer(&self, out: &mut Elements, rows: &[K], columns: &[K]) {
+        add_outer(&self.gpu, out, rows, columns);
+    }
+
     fn add_powers(&self, out: &mut Elements, log_order: usize, exponents: &[usize], scales: &[K]) {
         add_powers(&self.gpu, &self.tables, out, log_order, exponents, scales);
     }
@@ -129,11 +220,11 @@ impl Device for Cuda {
         gpu.total(&partial, grid.blocks)
     }
 
-    fn lift(&self, values: &Ints) -> Elements {
+    fn lift(&self, values: &Integers) -> Elements {
         lift(&self.gpu, values)
     }
 
-    fn contract_ints(&self, values: &Ints, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
+    fn contract_ints(&self, values: &Integers, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
         contract_ints(&self.gpu, values, shape, axis, weights)
     }
 
@@ -145,7 +236,7 @@ impl Device for Cuda {
         permute(&self.gpu, values, shape, order)
     }
 
-    fn affine(&self, slices: &[Affine]) -> Elements {
+    fn affine(&self, slices: &[Affine<Integers>]) -> Elements {
         affine(&self.gpu, slices)
     }
 

@@ -49,10 +49,13 @@ macro_rules! image {
 modules!(
     "affine",
     "contract",
+    "einsum",
     "encode",
     "field",
     "fractions",
     "hash",
+    "integers",
+    "lookup",
     "product",
     "quadratic",
     "rows",

@@ -37,6 +37,45 @@ pub struct Pass {
     pub radices: u32,
 }
 
+/// See `einsum.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Product {
+    pub left: Pointer,
+    pub right: Pointer,
+    pub left_bytes: u64,
+    pub right_bytes: u64,
+    pub batches: u64,
+    pub rows: u64,
+    pub columns: u64,
+    pub summed: u64,
+    pub span: u64,
+    pub coefficient: u64,
+}
+
+/// See `lookup.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Scale {
+    pub multiplier: i64,
+    pub add: i64,
+    pub lo: i64,
+    pub shift: u32,
+    pub bits: u32,
+    pub below: u32,
+    pub above: u32,
+}
+
+/// See `lookup.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Rows {
+    pub count: u64,
+    pub limbs: i64,
+    pub high: u64,
+    pub low: u64,
+}
+
 /// See `roots.cuh`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -55,6 +94,12 @@ unsafe impl DeviceRepr for Element {}
 unsafe impl DeviceRepr for Pass {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Roots {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Product {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Scale {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Rows {}
 
 impl From<K> for Element {
     fn from(x: K) -> Self {
@@ -68,6 +113,9 @@ impl Pointer {
     pub fn offset<T>(self, index: usize) -> Self {
         Self(self.0 + (index * size_of::<T>()) as u64)
     }
+
+    /// Nowhere.
+    pub const NULL: Self = Self(0);
 
     /// As a word of a table that a kernel reads.
     pub const fn word(self) -> u64 {
@@ -178,6 +226,14 @@ kernels! {
         lift_i64(values: Pointer, n: u64, out: Pointer);
         permute(values: Pointer, digits: Pointer, count: u64, n: u64, out: Pointer);
     }
+    einsum, THREADS {
+        einsum_each(
+            factors: Pointer, count: u32, digits: Pointer, inner: Pointer, summed: u64, span: u64, coefficient: u64, n: u64,
+            out: Pointer
+        );
+        einsum_narrow(product: Product, offsets: Pointer, out: Pointer);
+        einsum_wide(product: Product, offsets: Pointer, out: Pointer);
+    }
     encode, THREADS {
         encode_pass(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
     }
@@ -196,6 +252,34 @@ kernels! {
     hash, HASHED_ROWS {
         hash_rows(matrix: Pointer, rows: u64, width: u32, digests: Pointer);
         hash_pairs(children: Pointer, pairs: u64, parents: Pointer);
+    }
+    integers, THREADS {
+        combine(terms: Pointer, count: u32, constant: u64, n: u64, out: Pointer, out_bytes: u32);
+        row_max(values: Pointer, bytes: u32, row: u64, n: u64, out: Pointer);
+        floor_div(
+            numerators: Pointer, bytes: u32, count: u64, denominators: Pointer, denominator_bytes: u32, n: u64, out: Pointer,
+            out_bytes: u32, forbidden: Pointer
+        );
+        inverse_root(values: Pointer, bytes: u32, bound: u64, n: u64, out: Pointer, out_bytes: u32, forbidden: Pointer);
+        rearrange(
+            values: Pointer, bytes: u32, digits: Pointer, linear: u64, base: u64, maps: Pointer, count: u32, offsets: Pointer,
+            n: u64, out: Pointer
+        );
+        pack(pieces: Pointer, count: u64, digits: Pointer, cells: u64, n: u64, out: Pointer);
+    }
+    lookup, THREADS {
+        look_up(
+            input: Pointer, bytes: u32, n: u64, scale: Scale, table: Pointer, table_bytes: u32, out: Pointer, out_bytes: u32,
+            forbidden: Pointer
+        );
+        limbs(
+            input: Pointer, bytes: u32, n: u64, scale: Scale, part: u32, offset: u32, width: u32, out: Pointer, out_bytes: u32
+        );
+        edges(limbs: Pointer, bytes: u32, n: u64, width: u32, out: Pointer);
+        table_entries(form: u32, a: i64, width: u32, n: u64, out: Pointer, out_bytes: u32);
+        count_rows(
+            first: Pointer, first_bytes: u32, second: Pointer, second_bytes: u32, n: u64, rows: Rows, counts: Pointer
+        );
     }
     product, THREADS {
         product_total(factors: Pointer, count: u32, digits: Pointer, joint: u64, partial: Pointer);
@@ -227,6 +311,7 @@ kernels! {
         evaluate(values: Pointer, outer: Pointer, outer_len: u64, inner: Pointer, inner_len: u64, partial: Pointer);
         add_eq(out: Pointer, first: u64, log_stride: u32, outer: Pointer, inner: Pointer, log_inner: u32, n: u64);
         add_at(out: Pointer, first: u64, log_stride: u32, values: Pointer, n: u64);
+        add_outer(out: Pointer, rows: Pointer, columns: Pointer, length: u64, n: u64);
         add_powers(out: Pointer, n: u64, roots: Roots, exponents: Pointer, scales: Pointer, count: u32);
     }
 }

@@ -8,12 +8,14 @@
 
 mod contract;
 mod device;
+mod einsum;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 mod encode;
 mod fractions;
 mod gpu;
 mod images;
+mod integers;
 mod launch;
 mod product;
 #[cfg(test)]
@@ -22,4 +24,4 @@ mod vectors;
 mod weights;
 
 pub use device::Cuda;
-pub use vectors::{Elements, Tree, Words};
+pub use vectors::{Elements, Integers, Tree, Words};

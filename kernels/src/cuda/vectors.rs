@@ -34,11 +34,13 @@ pub struct Tree {
     pub(super) digests: CudaSlice<u64>,
 }
 
-/// Integers of a width in bytes.
-#[derive(Debug)]
+/// Integers of one width.
+#[derive(Clone, Debug)]
 pub struct Integers {
-    memory: CudaSlice<u8>,
+    pub(super) memory: Arc<CudaSlice<u8>>,
+    /// Of each.
     pub(super) bytes: usize,
+    pub(super) len: usize,
 }
 
 const _: () = assert!(size_of::<F>() == size_of::<u64>() && align_of::<F>() == align_of::<u64>());
@@ -80,18 +82,43 @@ impl Gpu {
 
     /// Copies to the device, in the width that they have.
     pub fn upload_integers(&self, values: &Ints) -> Integers {
-        let memory = with_ints!(values, v => self.upload(bytes(v)));
+        let memory = Arc::new(with_ints!(values, v => self.upload(bytes(v))));
         let width = match values {
             Ints::I8(_) => 1,
             Ints::I16(_) => 2,
             Ints::I32(_) => 4,
             Ints::I64(_) => 8,
         };
-        Integers { memory, bytes: width }
+        Integers { memory, bytes: width, len: values.len() }
+    }
+
+    /// Copies from the device, in the narrowest width that holds them.
+    pub fn download_integers(&self, values: &Integers) -> Ints {
+        let bytes = self.download(&values.memory, values.len * values.bytes);
+        let widen = |word: &[u8]| -> i64 {
+            let sign = word.last().map_or(0, |top| if top >> 7 == 1 { u8::MAX } else { 0 });
+            let mut wide = [sign; size_of::<i64>()];
+            wide[..word.len()].copy_from_slice(word);
+            i64::from_le_bytes(wide)
+        };
+        Ints::from(bytes.chunks_exact(values.bytes).map(widen).collect::<Vec<_>>())
+    }
+
+    /// Room for so many of this width.
+    pub fn integers(&self, len: usize, bytes: usize) -> Integers {
+        Integers { memory: Arc::new(self.allocate(len * bytes)), bytes, len }
+    }
+
+    /// So many zeros of 64 bits.
+    pub fn zero_integers(&self, len: usize) -> Integers {
+        let bytes = size_of::<i64>();
+        let mut memory = self.allocate(len * bytes);
+        self.check("clearing memory", self.stream.memset_zeros(&mut memory));
+        Integers { memory: Arc::new(memory), bytes, len }
     }
 
     /// Where integers lie.
     pub fn integers_at(&self, values: &Integers) -> Pointer {
-        self.pointer(&values.memory)
+        self.pointer(&*values.memory)
     }
 }

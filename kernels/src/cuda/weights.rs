@@ -105,6 +105,13 @@ pub fn add_at(gpu: &Gpu, out: &Elements, places: Strided, values: &Elements) {
     gpu.add_at(gpu.grid(n), gpu.at(out), first, log_stride, gpu.at(values), n as u64);
 }
 
+/// See `Device::add_outer`.
+pub fn add_outer(gpu: &Gpu, out: &Elements, rows: &[K], columns: &[K]) {
+    let (length, rows, columns) = (columns.len() as u64, gpu.upload_elements(rows), gpu.upload_elements(columns));
+    let (left, right) = (gpu.at(&rows), gpu.at(&columns));
+    gpu.add_outer(gpu.grid(out.len), gpu.at(out), left, right, length, out.len as u64);
+}
+
 /// See `Device::add_powers`.
 pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &Elements, log_order: usize, exponents: &[usize], scales: &[K]) {
     let order = 1usize << log_order;

@@ -1,7 +1,7 @@
 //! The float executor: the shadow run that calibrates scales and that the accuracy report compares with.
 
 use super::{Graph, Node, Op, Value};
-use crate::dense::{self, Factor};
+use kernels::dense::{self, Factor};
 use rayon::prelude::*;
 use std::borrow::Cow;
 

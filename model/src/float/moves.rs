@@ -1,7 +1,7 @@
 //! Views by their everyday names: reshape, transpose, slice, pad, window, gather, concatenate.
 
 use super::{Graph, Kind, Term, Value};
-use crate::dense::strides;
+use kernels::dense::strides;
 use verifier::graph::{AxisGroup, IndexMap};
 
 /// What becomes of one input axis: the lengths of the output axes that replace it, and the map from them.

@@ -5,7 +5,7 @@
 //! noise here: of which the largest is found without it. The integers are the same.
 
 use crate::{Cache, CacheError};
-use kernels::Ints;
+use kernels::{Cpu, IntegerDevice};
 use std::collections::BTreeMap;
 use thiserror::Error;
 use verifier::generation::Lengths;
@@ -82,30 +82,31 @@ impl Prompt {
     ///
     /// # Errors
     /// See [`GenerateError`].
-    pub fn answer<'a>(
+    pub fn answer<'a, D: IntegerDevice>(
         &'a self,
-        weights: &'a BTreeMap<TensorId, Ints>,
+        device: &'a D,
+        weights: &'a BTreeMap<TensorId, D::Integers>,
         sampling: Option<Sampling>,
-    ) -> Result<Generation<'a>, GenerateError> {
+    ) -> Result<Generation<'a, D>, GenerateError> {
         if sampling.is_some() && self.noisy.is_none() {
             return Err(GenerateError::NotSampling);
         }
         let left = self.graph.tensor(self.graph.outputs[0].tensor).shape.first().copied().unwrap_or(0);
-        let cache = Cache::new(&self.graph, weights)?;
+        let cache = Cache::new(device, &self.graph, weights)?;
         Ok(Generation { cache, noisy: self.noisy, sampling, unread: self.tokens.clone(), left })
     }
 }
 
 /// An answer that grows: an iterator over its tokens.
-pub struct Generation<'a> {
-    cache: Cache<'a>,
+pub struct Generation<'a, D: IntegerDevice = Cpu> {
+    cache: Cache<'a, D>,
     noisy: Option<Noisy>,
     sampling: Option<Sampling>,
     unread: Vec<i64>,
     left: usize,
 }
 
-impl Generation<'_> {
+impl<D: IntegerDevice> Generation<'_, D> {
     fn choose(&mut self) -> Result<u32, GenerateError> {
         // One output, or logits in pieces.
         let computed = self.cache.extend(&self.unread)?.concat();
@@ -131,7 +132,7 @@ impl Noisy {
     }
 }
 
-impl Iterator for Generation<'_> {
+impl<D: IntegerDevice> Iterator for Generation<'_, D> {
     type Item = Result<u32, GenerateError>;
 
     fn next(&mut self) -> Option<Self::Item> {

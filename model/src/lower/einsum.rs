@@ -3,9 +3,9 @@
 use super::builder::{LIMIT, Overflow, SHARED, bits_for};
 use super::resolution::lacking;
 use super::{Lowering, Quantised, quantise, quantise_constant};
-use crate::dense::{self, Factor};
 use crate::float::{Kind, Op, Term, Value};
 use crate::scalar::table::exponent_for;
+use kernels::dense::{self, Factor};
 use std::borrow::Cow;
 use verifier::graph::{Operand, Term as IntegerTerm};
 

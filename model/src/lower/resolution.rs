@@ -5,10 +5,11 @@
 
 use super::{Lowered, lower};
 use crate::ImportError;
+use crate::ImportOptions;
 use crate::float::{Graph as FloatGraph, Value};
 use crate::quantise::Range;
 use crate::report::{self, AccuracyReport};
-use crate::{ImportOptions, dense};
+use kernels::dense;
 use std::collections::BTreeMap;
 use verifier::graph::{Graph, Op, TensorId};
 use verifier::key::Partition;

@@ -14,6 +14,6 @@ pub fn import_and_run(bytes: &[u8], sample: &[Vec<f32>]) -> Result<(Model, Value
         let port = model.graph.inputs[index];
         values[port.tensor.index()] = Some(quantise_input(&model.graph, index, input).map_err(|e| e.to_string())?);
     }
-    execute(&model.graph, 0..model.graph.nodes.len() as u32, &mut values).map_err(|e| e.to_string())?;
+    execute(&kernels::Cpu, &model.graph, 0..model.graph.nodes.len() as u32, &mut values).map_err(|e| e.to_string())?;
     Ok((model, values))
 }

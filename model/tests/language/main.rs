@@ -37,7 +37,7 @@ fn run(model: &Model, inputs: &[Vec<i64>]) -> Values {
         .iter()
         .zip(inputs)
         .for_each(|(port, input)| values[port.tensor.index()] = Some(Ints::from(input.clone())));
-    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    execute(&kernels::Cpu, graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
     values
 }
 
@@ -102,7 +102,7 @@ fn integer_models_match_the_definition_and_are_close_to_the_float_models() {
 /// The whole answer to a prompt.
 fn answer(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Vec<u32> {
     let placed = Prompt::new(&model.graph, prompt).expect("the prompt fits");
-    let answer = placed.answer(&model.weights, sampling).expect("the model is causal");
+    let answer = placed.answer(&kernels::Cpu, &model.weights, sampling).expect("the model is causal");
     answer.map(|token| token.expect("the model runs")).collect()
 }
 
@@ -154,7 +154,7 @@ fn steps_of_any_size_give_the_same_logits() {
         let model = f.import(8, Output::Logits(8));
         let whole = output(&model, &run(&model, &sequence(&f.tokens)));
         for steps in [vec![8], vec![1; 8], vec![3, 4, 1], vec![1, 7]] {
-            let mut cache = Cache::new(&model.graph, &model.weights).expect("the model is causal");
+            let mut cache = Cache::new(&kernels::Cpu, &model.graph, &model.weights).expect("the model is causal");
             let mut logits = Vec::new();
             let mut rest = &f.tokens[..];
             for step in &steps {
@@ -190,8 +190,11 @@ fn what_does_not_fit_is_refused_by_name() {
     let long = "the prompt has 6 tokens; this model takes at most 5: it reads 8 and answers with up to 4";
     assert_eq!((prompt(5), prompt(6).as_deref()), (None, Some(long)));
     let unknown = Prompt::new(&model.graph, &[1, 2, 3, 4, 31]).expect("the prompt fits");
-    let unknown =
-        unknown.answer(&model.weights, None).expect("the model is causal").next().expect("there is an answer");
+    let unknown = unknown
+        .answer(&kernels::Cpu, &model.weights, None)
+        .expect("the model is causal")
+        .next()
+        .expect("there is an answer");
     let unknown = unknown.unwrap_err().to_string();
     assert_eq!(unknown, "tensor 'tokens' has the value 31; expected 0..=30");
     let mut evaluation = f.evaluation(7);
@@ -201,7 +204,10 @@ fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(refused(&[1, 2, 3, 4, 5, 6, 7, 31]), "the window has token 31; the vocabulary ends at 31");
     let encoder = Fixture::load("bert");
     let model = encoder.import(8, Output::Embedding);
-    assert!(Cache::new(&model.graph, &model.weights).is_err_and(|e| e.to_string().contains("position by position")));
+    assert!(
+        Cache::new(&kernels::Cpu, &model.graph, &model.weights)
+            .is_err_and(|e| e.to_string().contains("position by position"))
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn characters_of_shakespeare() {
     assert_close("char-gpt2-shakespeare", &result);
     // What `gpt2` of reference.py gives for the same four windows.
     assert!((result.float - 7.662_400_584_754_4).abs() < 1e-4, "{result:?}");
-    assert!(Cache::new(&evaluation.model().graph, &evaluation.model().weights).is_ok());
+    assert!(Cache::new(&kernels::Cpu, &evaluation.model().graph, &evaluation.model().weights).is_ok());
 }
 
 /// All triples of a first and a second half would be 729 inputs; every ninth is run.

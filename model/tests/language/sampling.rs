@@ -66,7 +66,7 @@ fn counts(model: &Model, prompt: &[u32], temperature: u32, seeds: u64) -> Vec<f6
     let mut counts = vec![0f64; 31];
     for seed in 0..seeds {
         let sampling = Some(Sampling { seed, temperature });
-        let mut answer = placed.answer(&model.weights, sampling).expect("the model samples");
+        let mut answer = placed.answer(&kernels::Cpu, &model.weights, sampling).expect("the model samples");
         counts[answer.next().expect("it answers").expect("the model runs") as usize] += 1.0;
     }
     counts
@@ -113,7 +113,7 @@ fn a_model_without_noise_draws_nothing() {
     let greedy = f.import(8, Output::Answers(4));
     let placed = Prompt::new(&greedy.graph, &f.tokens[..3]).expect("the prompt fits");
     let sampling = Some(Sampling { seed: 1, temperature: 1000 });
-    assert_eq!(placed.answer(&greedy.weights, sampling).err(), Some(GenerateError::NotSampling));
+    assert_eq!(placed.answer(&kernels::Cpu, &greedy.weights, sampling).err(), Some(GenerateError::NotSampling));
     let model = f.import(8, Output::Samples(4));
     let Interface::Generation(generation) = model.graph.interface else { panic!("it generates") };
     assert!(generation.samples && greedy.graph.noise().is_none());

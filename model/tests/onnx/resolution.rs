@@ -66,7 +66,7 @@ fn runs_as_defined(model: &Model) {
     for (tensor, value) in (0..).map(verifier::graph::TensorId).zip(&values) {
         tensors.extend(value.as_ref().map(|v| (tensor, v.to_vec().into_iter().map(i128::from).collect())));
     }
-    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    execute(&kernels::Cpu, graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
     reference::run(graph, &mut tensors).expect("the definition runs");
     let output = graph.outputs[0].tensor;
     let found = values[output.index()].as_ref().map(|v| v.to_vec().into_iter().map(i128::from).collect());

@@ -6,12 +6,13 @@ use crds::{
     limits,
 };
 use formats::Tokenizer;
-use kernels::{Device, Ints};
+use kernels::{Device, IntegerDevice, Ints};
 use model::language::{longest_text, text_inputs};
-use prover::{Values, Weights};
+use prover::Values;
+use std::collections::BTreeMap;
 use verifier::{
     generation,
-    graph::{Graph, Interface, Port},
+    graph::{Graph, Interface, Port, TensorId},
     key::ModelKey,
     statement::{Inference, Statement},
 };
@@ -39,7 +40,9 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
         let prepared = Prepared::load(store, args.setup)?;
         let key = batch_key(&prepared.key, inputs.len()).map_err(|error| refuse(&error))?;
         let tokenizer = prepared.tokenizer(store)?;
-        let run = Run { model: key.model(), weights: &prepared.all_weights(store)?, tokenizer: tokenizer.as_ref() };
+        let weights = prepared.all_weights(store)?.into_iter();
+        let weights = weights.map(|(tensor, weight)| (tensor, device.upload_integers(weight))).collect();
+        let run = Run { device, model: key.model(), weights: &weights, tokenizer: tokenizer.as_ref() };
         let count = inputs.len();
         let given = inputs.into_iter().enumerate().map(|(index, input)| {
             let place = (count > 1).then_some(index as u32);
@@ -50,13 +53,13 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
         });
         let given = given.collect::<Result<Vec<_>, _>>()?;
         let graph = key.graph();
-        let mut values = prepared.no_values();
+        let mut values = prepared.no_values::<D>();
         for (place, port) in graph.inputs.iter().enumerate() {
             let all: Vec<i64> = given.iter().flat_map(|given| given.inputs[place].to_vec()).collect();
-            values[port.tensor.index()] = Some(Ints::from(all));
+            values[port.tensor.index()] = Some(device.upload_integers(Ints::from(all)));
         }
-        run.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
-        model::execute(graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
+        weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
+        model::execute(device, graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
         publish(device, store, args.setup, &key, &values, &given)
     })
 }
@@ -77,13 +80,14 @@ struct Given {
 }
 
 /// What inputs are read for.
-struct Run<'a> {
+struct Run<'a, D: IntegerDevice> {
+    device: &'a D,
     model: &'a Graph,
-    weights: &'a Weights,
+    weights: &'a BTreeMap<TensorId, D::Integers>,
     tokenizer: Option<&'a Tokenizer>,
 }
 
-impl Run<'_> {
+impl<D: IntegerDevice> Run<'_, D> {
     /// `place` is that of the input among several.
     fn given(&self, input: Input, place: Option<u32>) -> Result<Given, String> {
         let Interface::Generation(_) = self.model.interface else {
@@ -145,7 +149,8 @@ impl Run<'_> {
             Input::Values(inputs, draw) => (given_tokens(self.model, &inputs)?, draw, Prompt::default()),
         };
         let sampling = language::sampling(self.model, draw)?;
-        language::generate(self.model, self.weights, self.tokenizer, tokens, &prompt, sampling, place)
+        let (model, tokenizer) = (self.model, self.tokenizer);
+        language::generate(self.device, model, self.weights, tokenizer, tokens, &prompt, sampling, place)
     }
 }
 
@@ -166,24 +171,29 @@ fn publish<D: Device>(
     store: &Store,
     setup: Digest,
     key: &ModelKey,
-    values: &Values,
+    values: &Values<D>,
     given: &[Given],
 ) -> Result<ExecutionManifest, StageError> {
     let model = key.model();
-    // The part of a public tensor's values that is an inference's: all of them, if they depend on no input.
-    let of = |port: &Port, index: usize| -> Result<Vec<i64>, StageError> {
+    let public = model.given().iter().chain(&model.outputs).map(|port| {
         let missing = || StageError::deterministic(format!("'{}' has no values", model.tensor(port.tensor).name));
-        let all = values[port.tensor.index()].as_ref().ok_or_else(missing)?;
+        let held = values[port.tensor.index()].as_ref().ok_or_else(missing)?;
+        Ok((port.tensor, device.download_integers(held)))
+    });
+    let public = public.collect::<Result<BTreeMap<TensorId, Ints>, StageError>>()?;
+    // The part of a public tensor's values that is an inference's: all of them, if they depend on no input.
+    let of = |port: &Port, index: usize| -> Vec<i64> {
+        let all = &public[&port.tensor];
         let length = model.tensor(port.tensor).len();
         let start = if all.len() == length { 0 } else { index * length };
-        Ok((start..start + length).map(|element| all.get(element)).collect())
+        (start..start + length).map(|element| all.get(element)).collect()
     };
-    let integers = |ports: &[Port], index| ports.iter().map(|port| of(port, index)).collect::<Result<Vec<_>, _>>();
+    let integers = |ports: &[Port], index| ports.iter().map(|port| of(port, index)).collect::<Vec<_>>();
     let inference = |(index, given): (usize, &Given)| {
         let sampling = given.answer.as_ref().and_then(|answer| answer.sampling);
-        Ok(Inference { inputs: integers(model.given(), index)?, outputs: integers(&model.outputs, index)?, sampling })
+        Inference { inputs: integers(model.given(), index), outputs: integers(&model.outputs, index), sampling }
     };
-    let inferences = given.iter().enumerate().map(inference).collect::<Result<Vec<_>, StageError>>()?;
+    let inferences: Vec<Inference> = given.iter().enumerate().map(inference).collect();
     let outputs = inferences.iter().zip(given).enumerate().flat_map(|(index, (inference, given))| {
         let input = (inferences.len() > 1).then_some(index as u32);
         let ports = model.outputs.iter().zip(&inference.outputs).take(limits::OUTPUTS);

@@ -5,6 +5,7 @@ use crds::{
     contract::{ArtifactRef, ExecutionManifest, SetupManifest, Task},
 };
 use formats::Tokenizer;
+use kernels::IntegerDevice;
 use prover::{Boundary, Values, Weights};
 use serde::de::DeserializeOwned;
 use verifier::{
@@ -74,7 +75,7 @@ impl Prepared {
     }
 
     /// Values for every tensor of the graph, none of them known yet.
-    pub fn no_values(&self) -> Values {
+    pub fn no_values<D: IntegerDevice>(&self) -> Values<D> {
         vec![None; self.key.graph().tensors.len()]
     }
 }

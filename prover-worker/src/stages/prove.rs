@@ -14,9 +14,9 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
     once(store, of_subgraph(args.execution, subgraph), || {
         let Executed { prepared, statement, boundary, .. } = Executed::load(store, args.execution)?;
         tracing::info!("runs the nodes of subgraph {subgraph}");
-        let mut values = prepared.no_values();
+        let mut values = prepared.no_values::<D>();
         for (tensor, weights) in prepared.weights(store, subgraph as usize)? {
-            values[tensor.index()] = Some(weights);
+            values[tensor.index()] = Some(device.upload_integers(weights));
         }
         let (graph, plan) = (prepared.key.graph(), prepared.key.plan());
         let nodes = || plan.subgraphs[subgraph as usize].nodes.iter().copied();
@@ -24,12 +24,13 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
         let read: BTreeSet<TensorId> = nodes().flat_map(|node| graph.nodes[node as usize].op.inputs()).collect();
         for tensor in graph.inputs.iter().map(|port| port.tensor).filter(|tensor| read.contains(tensor)) {
             let integers = statement.values(&prepared.key, tensor);
-            values[tensor.index()] = integers.map(|integers| Ints::from(integers.into_owned()));
+            let integers = integers.map(|integers| Ints::from(integers.into_owned()));
+            values[tensor.index()] = integers.map(|integers| device.upload_integers(integers));
         }
-        for (tensor, integers) in plan.boundary.iter().zip(&boundary.tensors) {
-            values[tensor.index()] = Some(integers.clone());
+        for (tensor, integers) in plan.boundary.iter().zip(boundary.tensors) {
+            values[tensor.index()] = Some(device.upload_integers(integers));
         }
-        model::execute(graph, nodes(), &mut values).map_err(StageError::deterministic)?;
+        model::execute(device, graph, nodes(), &mut values).map_err(StageError::deterministic)?;
         tracing::info!("proves subgraph {subgraph} of {}", plan.subgraphs.len());
         let digest = statement.digest(&prepared.key);
         prover::prove(device, &prepared.key, digest, boundary.root, subgraph, &values)

@@ -157,7 +157,7 @@ impl Argument {
     }
 
     fn prove_node<D: Device>(&self, device: &D, transcript: &mut Writer) -> Result<(), Rejection> {
-        let (graph, plan, values) = (&self.graph, &self.plan.subgraphs[0], &self.values);
+        let (graph, plan, values) = (&self.graph, &self.plan.subgraphs[0], &crate::upload(device, &self.values));
         let context = Context { device, graph, plan, values };
         let mut ledger = Ledger::new(graph, plan);
         match self.op() {
@@ -167,7 +167,9 @@ impl Argument {
                 view::prove(device, transcript, op, input, output, context.held(op.input), &self.claim);
                 Ok(())
             }
-            Op::Lookup(_) => lookup::prove(context, transcript, &Witness::new(graph, plan, values), &mut ledger),
+            Op::Lookup(_) => {
+                lookup::prove(context, transcript, &Witness::new(device, graph, plan, values), &mut ledger)
+            }
             Op::Advice(_) => Ok(()),
         }
     }

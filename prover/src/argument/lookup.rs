@@ -5,9 +5,8 @@ use super::fractions::Tree;
 use super::logup;
 use super::tensor::evaluate;
 use crate::columns::{Leaf, Witness};
-use kernels::{Affine, Device, Fractions, Ints};
+use kernels::{Affine, Device, Fractions};
 use p3_field::PrimeCharacteristicRing;
-use rayon::prelude::*;
 use verifier::argument::Rejection;
 use verifier::argument::ledger::Ledger;
 use verifier::argument::logup::LeafClaim;
@@ -23,7 +22,7 @@ use verifier::transcript::Writer;
 pub fn prove<D: Device>(
     context: Context<D>,
     transcript: &mut Writer,
-    witness: &Witness,
+    witness: &Witness<D::Integers>,
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     let Context { device, graph, plan, .. } = context;
@@ -47,7 +46,8 @@ pub fn prove<D: Device>(
     });
     for (shape, (place, lookup_plan, lookup), point) in members {
         let (columns, point) = (&witness.lookups[place], point.as_slice());
-        let at = |columns: &[Ints]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
+        let at =
+            |columns: &[D::Integers]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
         let columns = Columns {
             output: lookup.output.map(|t| evaluate(device, context.held(t), shape, point)),
             remainder: at(&columns.remainder),
@@ -69,16 +69,16 @@ pub fn prove<D: Device>(
 fn group_leaves<D: Device>(
     context: Context<D>,
     group: &Group,
-    witness: &Witness,
+    witness: &Witness<D::Integers>,
     challenges: &Challenges,
 ) -> Fractions<D::Extension> {
     let device = context.device;
     let len = group.shape.iter().product();
     let leaves = group.lookups.iter().flat_map(|&(place, plan, lookup)| {
-        witness.lookups[place].leaves(lookup, plan, lookup.output.map(|t| context.held(t)))
+        witness.lookups[place].leaves(device, lookup, plan, lookup.output.map(|t| context.held(t)))
     });
-    let leaves: Vec<Leaf> = leaves.collect();
-    let slices: Vec<Affine> = leaves
+    let leaves: Vec<Leaf<D::Integers>> = leaves.collect();
+    let slices: Vec<Affine<D::Integers>> = leaves
         .iter()
         .map(|leaf| denominators(challenges, leaf.table, len, leaf.entries.iter().map(AsRef::as_ref)))
         .collect();
@@ -87,36 +87,34 @@ fn group_leaves<D: Device>(
 }
 
 /// `pole - tag - sum_j row^(j+1) entry_j - 1` from the columns of the entries.
-fn denominators<'a>(
+fn denominators<'a, I>(
     challenges: &Challenges,
     table: usize,
     len: usize,
-    entries: impl Iterator<Item = &'a Ints>,
-) -> Affine<'a> {
+    entries: impl Iterator<Item = &'a I>,
+) -> Affine<'a, I> {
     let powers = challenges.row.powers().skip(1).map(|power| -power);
     Affine { len, constant: challenges.pole - K::from_usize(tag(table)) - K::ONE, terms: powers.zip(entries).collect() }
 }
 
-fn table_leaves<D: Device>(context: Context<D>, witness: &Witness, challenges: &Challenges) -> Fractions<D::Extension> {
+fn table_leaves<D: Device>(
+    context: Context<D>,
+    witness: &Witness<D::Integers>,
+    challenges: &Challenges,
+) -> Fractions<D::Extension> {
     let Context { device, plan, .. } = context;
-    let multiplicities = witness.table_rows(plan);
-    let len = multiplicities.len();
+    let multiplicities = witness.table_rows(device, plan);
+    let len = device.count(&multiplicities);
     let segments = plan.segments();
     // For each segment, the columns of its rows' entries.
-    let entries: Vec<Vec<Ints>> = segments
+    let entries: Vec<Vec<D::Integers>> = segments
         .iter()
         .map(|segment| {
             let table = &plan.tables[segment.table];
-            let outputs = table.outputs().map(|t| context.held(t));
-            let first = segment.kind << segment.width;
-            let rows = (first..first + (1 << segment.width)).into_par_iter();
-            let rows: Vec<Vec<i64>> =
-                rows.map(|row| table.row(row, outputs.map_or(0, |outputs| outputs.get(row)))).collect();
-            let width = rows.first().map_or(0, Vec::len);
-            (0..width).map(|j| Ints::from(rows.par_iter().map(|row| row[j]).collect::<Vec<_>>())).collect()
+            device.table_entries(table, segment.kind, table.outputs().map(|t| context.held(t)))
         })
         .collect();
-    let slices: Vec<Affine> = segments
+    let slices: Vec<Affine<D::Integers>> = segments
         .iter()
         .zip(&entries)
         .map(|(segment, entries)| denominators(challenges, segment.table, 1 << segment.width, entries.iter()))

@@ -15,7 +15,7 @@ pub mod view;
 pub(crate) use tensor::evaluate;
 
 use crate::Values;
-use kernels::{Device, Ints};
+use kernels::Device;
 use verifier::graph::{Graph, TensorId};
 use verifier::plan::SubgraphPlan;
 
@@ -29,7 +29,7 @@ pub struct Context<'a, D: Device> {
     /// What the subgraph commits to and proves.
     pub plan: &'a SubgraphPlan,
     /// Values of the tensors that the subgraph touches.
-    pub values: &'a Values,
+    pub values: &'a Values<D>,
 }
 
 impl<D: Device> Clone for Context<'_, D> {
@@ -42,7 +42,7 @@ impl<D: Device> Copy for Context<'_, D> {}
 
 impl<'a, D: Device> Context<'a, D> {
     /// The values of a tensor of the subgraph.
-    fn held(&self, tensor: TensorId) -> &'a Ints {
+    fn held(&self, tensor: TensorId) -> &'a D::Integers {
         crate::values::held(self.values, tensor)
     }
 

@@ -20,8 +20,8 @@ pub fn prove<'a, D: Device>(
     transcript: &mut Writer,
     key: &'a ModelKey,
     subgraph: u32,
-    values: &'a Values,
-    witness: &Witness,
+    values: &'a Values<D>,
+    witness: &Witness<D::Integers>,
 ) -> Result<Ledger<'a>, Rejection> {
     let (graph, plan) = (key.graph(), &key.plan().subgraphs[subgraph as usize]);
     let context = Context { device, graph, plan, values };

@@ -1,6 +1,6 @@
 //! Tensors of field elements on their way into a sumcheck.
 
-use kernels::{Device, Ints};
+use kernels::Device;
 use verifier::field::K;
 use verifier::multilinear::{eq_table, split_point};
 
@@ -16,7 +16,12 @@ pub struct Bound<E> {
 }
 
 /// Binds some axes of a tensor of integers: `points[axis]` is the axis's part of the point, `None` leaves it.
-pub fn bind<D: Device>(device: &D, values: &Ints, shape: &[usize], points: &[Option<&[K]>]) -> Bound<D::Extension> {
+pub fn bind<D: Device>(
+    device: &D,
+    values: &D::Integers,
+    shape: &[usize],
+    points: &[Option<&[K]>],
+) -> Bound<D::Extension> {
     let mut order: Vec<usize> = (0..shape.len()).filter(|&a| points[a].is_some()).collect();
     // The longest axis first: the rest of the work shrinks the most.
     order.sort_by_key(|&a| core::cmp::Reverse(shape[a]));
@@ -36,7 +41,7 @@ pub fn bind<D: Device>(device: &D, values: &Ints, shape: &[usize], points: &[Opt
 }
 
 /// The extension of a tensor of integers at a point.
-pub fn evaluate<D: Device>(device: &D, values: &Ints, shape: &[usize], point: &[K]) -> K {
+pub fn evaluate<D: Device>(device: &D, values: &D::Integers, shape: &[usize], point: &[K]) -> K {
     let points: Vec<_> = split_point(shape, point).into_iter().map(Some).collect();
     device.download(&bind(device, values, shape, &points).values)[0]
 }

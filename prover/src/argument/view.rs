@@ -2,7 +2,7 @@
 
 use super::product::Product;
 use super::{sumcheck, tensor};
-use kernels::{Device, Factor, Ints};
+use kernels::{Device, Factor};
 use verifier::argument::ledger::PointValue;
 use verifier::argument::view::{Route, group_weights};
 use verifier::field::K;
@@ -17,7 +17,7 @@ pub fn prove<D: Device>(
     view: &View,
     input: &Tensor,
     output: &Tensor,
-    values: &Ints,
+    values: &D::Integers,
     claim: &PointValue,
 ) -> PointValue {
     let (from, to) = (&input.shape, &output.shape);

@@ -36,7 +36,7 @@ impl<D: Device> Instance<D> for Commit {
     }
 
     fn prove(&self, device: &D) -> Vec<u8> {
-        commit(device, &self.layout, std::slice::from_ref(&self.cells)).root.to_vec()
+        commit(device, &self.layout, &[device.upload_integers(self.cells.clone())]).root.to_vec()
     }
 
     fn verify(&self, _: &[u8]) -> Result<(), InstanceError> {
@@ -61,15 +61,16 @@ impl<D: Device> Open<D> {
         let sized: Vec<_> = cells.iter().map(|cells| (&cells.layout, 1)).collect();
         opening_soundness(&sized, target_bits)?;
         let committed = cells.into_iter().map(|Commit { layout, cells }| {
+            let cells = device.upload_integers(cells);
             let committed = commit(device, &layout, std::slice::from_ref(&cells));
             (layout, committed, cells)
         });
         let committed: Vec<_> = committed.collect();
         let mut transcript = Writer::new(DOMAIN);
         committed.iter().for_each(|(_, committed, _)| transcript.write_digest(committed.root));
-        let claim = |(layout, committed, cells): (Layout, Committed<D>, Ints)| {
+        let claim = |(layout, committed, cells): (Layout, Committed<D>, D::Integers)| {
             let point: Vec<K> = transcript.challenges(layout.num_variables());
-            let value = crate::argument::evaluate(device, &cells, &[cells.len()], &point);
+            let value = crate::argument::evaluate(device, &cells, &[device.count(&cells)], &point);
             (layout, committed, vec![Claim { tensor: 0, point, value }])
         };
         Ok(Self { polynomials: committed.into_iter().map(claim).collect(), target_bits })

@@ -7,11 +7,10 @@ mod rows;
 mod sumcheck;
 mod whir;
 
-use kernels::{Device, Ints, with_ints};
-use p3_field::PrimeCharacteristicRing;
+use kernels::Device;
+use std::borrow::Borrow;
 use thiserror::Error;
 use verifier::commitment::{Claim, Code, Joint, Layout, OpeningError, Parameters, ParametersError, clear};
-use verifier::field::{F, from_i64};
 use verifier::transcript::{Digest, Transcript, Writer};
 use whir::Polynomial;
 
@@ -46,35 +45,19 @@ enum Content<D: Device> {
 ///
 /// # Panics
 /// If a tensor has fewer cells than its shape.
-pub fn commit<D: Device>(device: &D, layout: &Layout, tensors: &[Ints]) -> Committed<D> {
+pub fn commit<D: Device, I: Borrow<D::Integers>>(device: &D, layout: &Layout, tensors: &[I]) -> Committed<D> {
     if layout.in_the_clear() {
         let mut cells = vec![0; layout.cells()];
-        pack(layout, tensors, &mut cells, |x| x);
+        for (index, tensor) in tensors.iter().enumerate() {
+            layout.pack(&mut cells, index, &device.download_integers(tensor.borrow()).to_vec(), |x| x);
+        }
         let bytes = clear::encode(&cells);
         return Committed { root: clear::digest(&bytes), content: Content::Clear(bytes) };
     }
-    let mut packed = vec![F::ZERO; 1 << layout.num_variables()];
-    pack(layout, tensors, &mut packed, from_i64);
     let Code { log_inv_rate, log_width } = Code::new(layout.num_variables());
-    let cells = device.upload(packed);
+    let cells = device.pack(layout, &tensors.iter().map(Borrow::borrow).collect::<Vec<_>>());
     let (root, tree) = device.commit_base(&cells, log_width, log_inv_rate);
     Committed { root, content: Content::Encoded(cells, tree) }
-}
-
-fn pack<P: Copy>(layout: &Layout, tensors: &[Ints], packed: &mut [P], convert: impl Fn(i64) -> P) {
-    for (index, tensor) in tensors.iter().enumerate() {
-        with_ints!(tensor, cells => pack_tensor(layout, packed, index, cells, &convert));
-    }
-}
-
-fn pack_tensor<T: Copy + Into<i64>, P: Copy>(
-    layout: &Layout,
-    packed: &mut [P],
-    index: usize,
-    cells: &[T],
-    convert: impl Fn(i64) -> P,
-) {
-    layout.pack(packed, index, cells, |x| convert(x.into()));
 }
 
 /// Committed tensors, and claims about them.

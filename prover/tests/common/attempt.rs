@@ -61,7 +61,7 @@ impl Attempt {
     /// Makes the witnesses that belong to the values.
     pub fn fill(&mut self) {
         let plans = self.key.plan().subgraphs.iter().zip(&self.values);
-        self.witnesses = plans.map(|(plan, values)| Witness::new(self.key.graph(), plan, values)).collect();
+        self.witnesses = plans.map(|(plan, values)| Witness::new(&Cpu, self.key.graph(), plan, values)).collect();
     }
 
     /// Counts anew how often each row of each table is looked up.
@@ -72,7 +72,7 @@ impl Attempt {
         for (lookup_plan, columns) in plan.lookups.iter().zip(&witness.lookups) {
             let lookup = verifier::argument::lookup::lookup_of(graph, lookup_plan).unwrap();
             let output = lookup.output.and_then(|t| values[t.index()].as_ref());
-            for leaf in columns.leaves(lookup, lookup_plan, output) {
+            for leaf in columns.leaves(&Cpu, lookup, lookup_plan, output) {
                 for i in 0..graph.tensor(lookup.input).len() {
                     let row: Vec<i64> = leaf.entries.iter().map(|column| column.get(i)).collect();
                     if let Some(count) = counts[leaf.table].get_mut(plan.tables[leaf.table].find(&row)) {

@@ -45,15 +45,17 @@ fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Gi
     };
     let mut statement = Statement { inferences: given.into_iter().map(inference).collect() };
     let graph = key.graph();
-    let mut values: Values = vec![None; graph.tensors.len()];
-    model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
+    let mut values: Values<D> = vec![None; graph.tensors.len()];
+    let held = |integers: &Ints| Some(device.upload_integers(integers.clone()));
+    model.weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = held(weight));
     for tensor in graph.inputs.iter().map(|port| port.tensor) {
-        values[tensor.index()] = statement.values(&key, tensor).map(|input| Ints::from(input.into_owned()));
+        values[tensor.index()] = statement.values(&key, tensor).and_then(|input| held(&Ints::from(input.into_owned())));
     }
-    execute(graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    execute(device, graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
     for (index, inference) in statement.inferences.iter_mut().enumerate() {
         let computed = |port: &Port| {
-            let all = values[port.tensor.index()].as_ref().map_or(vec![], Ints::to_vec);
+            let all =
+                values[port.tensor.index()].as_ref().map(|v| device.download_integers(v).to_vec()).unwrap_or_default();
             let length = model.graph.tensor(port.tensor).len();
             all[index * length..][..length].to_vec()
         };

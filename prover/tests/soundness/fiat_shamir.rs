@@ -168,7 +168,7 @@ fn multiplicities_are_committed_before_the_lookup_challenges() {
         crate::common::attempt::edit(&mut attempt.witnesses[0].multiplicities[0], 5, |m| m + change);
         let plan = &attempt.key.plan().subgraphs[0];
         let layout = verifier::commitment::Layout::new(&plan.column_shapes);
-        let columns = attempt.witnesses[0].columns(plan, &attempt.values[0]);
+        let columns = attempt.witnesses[0].columns(&kernels::Cpu, plan, &attempt.values[0]);
         let proof = attempt.subgraph(0).unwrap();
         let mut reader = Reader::new(DOMAIN, &proof);
         begin(&mut reader, &attempt.key, attempt.statement.digest(&attempt.key), None, 0);

@@ -46,7 +46,7 @@ fn drawn_run(model: &Model, generated: &Generated, sampling: Option<Sampling>) -
         .iter()
         .zip(inputs)
         .for_each(|(port, input)| values[port.tensor.index()] = Some(Ints::from(input)));
-    execute(&model.graph, 0..model.graph.nodes.len() as u32, &mut values).unwrap();
+    execute(&kernels::Cpu, &model.graph, 0..model.graph.nodes.len() as u32, &mut values).unwrap();
     values
 }
 
@@ -56,7 +56,7 @@ fn answer(model: &Model) -> Generated {
 
 fn drawn(model: &Model, sampling: Option<Sampling>) -> Generated {
     let placed = Prompt::new(&model.graph, &PROMPT).unwrap();
-    let answer = placed.answer(&model.weights, sampling).unwrap().map(Result::unwrap).collect();
+    let answer = placed.answer(&kernels::Cpu, &model.weights, sampling).unwrap().map(Result::unwrap).collect();
     Generated { prompt: PROMPT.to_vec(), answer }
 }
 

@@ -104,7 +104,7 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
     let mut transcript = Writer::new(DOMAIN);
     begin(&mut transcript, key, attempt.statement.digest(key), None, 0);
     let layout = Layout::new(&plan.column_shapes);
-    let committed = commit(&Cpu, &layout, &witness.columns(plan, values));
+    let committed = commit(&Cpu, &layout, &witness.columns(&Cpu, plan, values));
     transcript.write_digest(committed.root);
 
     let challenges = Challenges::draw(&mut transcript);
@@ -113,7 +113,7 @@ fn forged(commit_lie: impl Fn(&mut Attempt), leaf_lie: impl Fn(&mut [Vec<Fractio
         challenges.denominator(tag(table), &entries, K::ONE)
     };
     let mut trees = vec![Vec::new()];
-    for leaf in columns.leaves(lookup, lookup_plan, Some(output)) {
+    for leaf in columns.leaves(&Cpu, lookup, lookup_plan, Some(output)) {
         let row = |i| leaf.entries.iter().map(|column| column.get(i)).collect();
         trees[0].extend((0..output.len()).map(|i| Fraction { p: K::ONE, q: denominator(leaf.table, row(i)) }));
     }

@@ -13,7 +13,7 @@ pub fn import(c: &mut Context<'_>, operator: &str) -> Imported {
         _ => {
             let x = c.input(0)?;
             let (data, shape) = (c.constant(x, "the input")?, c.shape(x));
-            let strides = crate::dense::strides(&shape);
+            let strides = kernels::dense::strides(&shape);
             let places: Vec<usize> = (0..data.len()).filter(|&i| data[i] != 0.0).collect();
             let mut rows = Vec::new();
             for axis in 0..shape.len() {

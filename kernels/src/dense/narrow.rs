@@ -3,7 +3,7 @@
 
 use super::sparse::{self, LARGE};
 use super::{Factor, Roles, lengths, permuted, product as blocks};
-use kernels::{Ints, with_ints};
+use crate::{Ints, with_ints};
 use rayon::prelude::*;
 
 /// The product of a constant with the other factors of a term, summed over every label that is not in `keep`; `None` if the

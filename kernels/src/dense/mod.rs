@@ -1,11 +1,12 @@
-//! Row-major tensors of any scalar, and the two operations that the float and the integer executor share:
+//! Row-major tensors of any scalar on the CPU, and the two operations that a model in floats and one in integers share:
 //! [`einsum`] and [`rearrange`]. Integers wrap; the interval analysis makes sure that no final value does.
 
 mod narrow;
 mod product;
 mod sparse;
 
-use kernels::Ints;
+use crate::Ints;
+use crate::integers::Summand;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use verifier::graph::AxisGroup;
@@ -83,7 +84,7 @@ pub fn lengths(dims: &[usize], labels: &[u8]) -> Vec<usize> {
 }
 
 /// Offsets into a tensor with `labels`, for every index over `order` (row-major); a label that the tensor lacks adds 0.
-fn offsets(dims: &[usize], labels: &[u8], order: &[u8]) -> Vec<usize> {
+pub fn offsets(dims: &[usize], labels: &[u8], order: &[u8]) -> Vec<usize> {
     let own = strides(&lengths(dims, labels));
     let mut offsets = vec![0];
     for &label in order {
@@ -106,42 +107,19 @@ fn zeros<T: Scalar>(dims: &[usize], out: &[u8]) -> Vec<T> {
     vec![T::default(); lengths(dims, out).iter().product()]
 }
 
-/// An operand of an integer contraction: a tensor with a label for each axis, perhaps in the width that it is stored in.
-pub enum Operand<'a> {
-    /// Stored integers.
-    Stored(&'a Ints, &'a [u8]),
-    /// Wide ones.
-    Wide(Factor<'a, i64>),
-}
-
-impl<'a> Operand<'a> {
-    fn wide(self) -> Factor<'a, i64> {
-        match self {
-            Self::Stored(ints, labels) => Factor::owned(ints.to_vec(), labels.to_vec()),
-            Self::Wide(factor) => factor,
-        }
-    }
-}
-
-/// As [`einsum`], without widening large constants.
-pub fn integer_einsum(dims: &[usize], out: &[u8], terms: Vec<(i64, Vec<Operand<'_>>)>) -> Vec<i64> {
+/// As [`einsum`], of integers that are widened only where a product needs it.
+pub fn integer_einsum(dims: &[usize], out: &[u8], summands: &[Summand<Ints>]) -> Vec<i64> {
     let mut sum = None;
-    for (coefficient, mut operands) in terms {
-        let size = |o: &Operand<'_>| if let Operand::Stored(ints, _) = o { ints.len() } else { 0 };
-        let largest = (0..operands.len()).max_by_key(|&i| size(&operands[i])).filter(|&i| size(&operands[i]) > 0);
-        let constant = largest.map(|i| operands.remove(i));
-        let mut factors: Vec<Factor<'_, i64>> = operands.into_iter().map(Operand::wide).collect();
-        let narrow = match &constant {
-            Some(Operand::Stored(ints, labels)) => {
-                narrow::contract(dims, out, (ints, labels), &factors.iter().collect::<Vec<_>>())
-            }
-            _ => None,
-        };
+    for Summand { coefficient, factors } in summands {
+        let largest = (0..factors.len()).max_by_key(|&i| factors[i].0.len());
+        let wide = |i: usize| Factor::owned(factors[i].0.to_vec(), factors[i].1.to_vec());
+        let mut others: Vec<Factor<'_, i64>> = (0..factors.len()).filter(|&i| Some(i) != largest).map(wide).collect();
+        let narrow = largest.and_then(|i| narrow::contract(dims, out, factors[i], &others.iter().collect::<Vec<_>>()));
         let product = narrow.unwrap_or_else(|| {
-            factors.extend(constant.map(Operand::wide));
-            contract(dims, out, factors)
+            others.extend(largest.map(wide));
+            contract(dims, out, others)
         });
-        add(dims, out, &mut sum, coefficient, product);
+        add(dims, out, &mut sum, *coefficient, product);
     }
     sum.unwrap_or_else(|| zeros(dims, out))
 }
@@ -287,7 +265,7 @@ fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
 }
 
 /// `output[o] = input[map(o)]`, or zero where the map leads nowhere: a view.
-pub fn rearrange<T: Scalar>(
+pub fn rearrange<T: Copy + Default>(
     input: &[T],
     input_shape: &[usize],
     output_shape: &[usize],

@@ -2,8 +2,10 @@
 //!
 //! Without a GPU the emulator stands in; with `PROOFMILL_TEST_GPU=n` it is GPU `n`.
 
+mod integers;
+
 use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
-use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, Factor, Fractions, Ints, Strided, attempt};
+use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, Factor, Fractions, IntegerDevice, Ints, Strided, attempt};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use std::cell::Cell;
 use std::env;
@@ -163,15 +165,16 @@ fn integers_are_lifted_contracted_and_combined() {
     for bits in [8, 16, 32, 64] {
         for shape in [vec![1], vec![5], vec![3, 5, 7], vec![2, 1, 33], vec![9_000], vec![700, 2], vec![2, 300, 9]] {
             let len: usize = shape.iter().product();
-            let values = random.integers(bits, len);
+            let values = devices.upload_integers(random.integers(bits, len));
             let lifted = devices.lift(&values);
             for axis in 0..shape.len() {
                 let weights = random.elements(shape[axis]);
                 devices.contract_ints(&values, &shape, axis, &weights);
                 devices.contract(&lifted, &shape, axis, &weights);
             }
-            let terms = [bits, 8, 64].map(|bits| (random.element(), random.integers(bits, len)));
-            let terms: Vec<(K, &Ints)> = terms.iter().map(|(factor, column)| (*factor, column)).collect();
+            let terms =
+                [bits, 8, 64].map(|bits| (random.element(), devices.upload_integers(random.integers(bits, len))));
+            let terms: Vec<(K, &_)> = terms.iter().map(|(factor, column)| (*factor, column)).collect();
             let slice = |terms: &[(K, _)]| Affine { len, constant: random.element(), terms: terms.to_vec() };
             devices.affine(&[slice(&terms), slice(&[]), slice(&terms[1..2])]);
         }
@@ -184,6 +187,7 @@ fn sums_of_the_largest_integers_do_not_overflow() {
     let len = (1 << 16) + 100;
     let weights = vec![-K::ONE - K::from_basis_coefficients_fn(|_| F::from_u64(u32::MAX.into())); len];
     for values in [Ints::I8(vec![i8::MAX; len]), Ints::I16(vec![i16::MAX; len]), Ints::I16(vec![i16::MIN; len])] {
+        let values = devices.upload_integers(values);
         devices.contract_ints(&values, &[len], 0, &weights);
         devices.contract_ints(&values, &[len / 2, 2], 0, &weights[..len / 2]);
     }
