@@ -10,6 +10,7 @@ pub mod floor;
 mod integers;
 mod ints;
 pub mod memory;
+mod usage;
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
@@ -18,3 +19,4 @@ pub use dual::Dual;
 pub use error::{DeviceError, attempt};
 pub use integers::{Forbidden, IntegerDevice, Part, Summand};
 pub use ints::Ints;
+pub use usage::{DeviceUsage, KernelUsage};

@@ -1,9 +1,12 @@
 // What cudarc calls of the CUDA driver, as a library of the driver's name. Streams run when something waits for them, so that a host that
 // forgets to wait reads what was there before; fresh memory is filled with a pattern, so that kernels that read what nobody wrote give
-// nonsense.
+// nonsense. Copies from and to memory of the host that is page-locked run in the stream's order, as the driver's do: such memory that is
+// written again too early, or read too early, gives what is wrong. The pool keeps what is freed, and gives it again for what is nearly as large.
 //
 //   PROOFMILL_EMULATOR_MEMORY=n    bytes of device memory
 //   PROOFMILL_EMULATOR_DEVICES=n   number of devices
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -16,26 +19,49 @@
 
 namespace {
 typedef uint64_t Pointer;
-enum Result { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_HANDLE = 400, NOT_FOUND = 500 };
+enum Result { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600 };
 const unsigned char PATTERN = 0xa5;
 const size_t ALIGNMENT = 256;
 
 struct Stream {
     std::deque<std::function<void()>> queue;
-    void wait() {
-        while (!queue.empty()) {
-            auto work = std::move(queue.front());
-            queue.pop_front();
-            work();
-        }
+    void step() {
+        auto work = std::move(queue.front());
+        queue.pop_front();
+        work();
     }
+    void wait() {
+        while (!queue.empty()) step();
+    }
+};
+
+// A place in a stream that an event was recorded at.
+struct Record {
+    Stream* stream;
+    bool reached = false;
+    double milliseconds = 0;
+    void wait() {
+        while (!reached) stream->step();
+    }
+};
+struct Event {
+    std::shared_ptr<Record> record;
+};
+
+// Memory of the pool: `free` once the stream that freed it is there.
+struct Block {
+    size_t bytes;
+    std::shared_ptr<bool> free;
 };
 
 std::recursive_mutex mutex;
 Stream default_stream;
 std::map<void*, std::unique_ptr<Stream>> streams;
+std::map<void*, std::unique_ptr<Event>> events;
+std::map<const char*, size_t> pinned;
 std::map<Pointer, size_t> allocated;
-size_t used = 0;
+std::vector<Block> held;
+size_t used = 0, held_bytes = 0, used_high = 0;
 thread_local void* context = nullptr;
 
 size_t setting(const char* name, size_t otherwise) {
@@ -46,16 +72,26 @@ size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); 
 int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
 Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
 
-int release(Pointer pointer) {
-    auto found = allocated.find(pointer);
-    if (found == allocated.end()) {
-        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
-        std::_Exit(134);
+bool is_pinned(const void* place) {
+    auto after = pinned.upper_bound((const char*)place);
+    return after != pinned.begin() && (const char*)place < (--after)->first + after->second;
+}
+
+// Room in the pool for so many bytes, or 0: the smallest block that is not twice as large, else a new one.
+size_t take(size_t bytes) {
+    auto best = held.end();
+    for (auto block = held.begin(); block != held.end(); block++)
+        if (block->bytes >= bytes && block->bytes < 2 * bytes && (best == held.end() || block->bytes < best->bytes)) best = block;
+    if (best != held.end()) {
+        bytes = best->bytes;
+        held_bytes -= bytes;
+        held.erase(best);
+    } else if (used + held_bytes + bytes > memory()) {
+        return 0;
     }
-    used -= found->second;
-    allocated.erase(found);
-    std::free((void*)pointer);
-    return SUCCESS;
+    used += bytes;
+    used_high = std::max(used_high, used);
+    return bytes;
 }
 }  // namespace
 
@@ -68,7 +104,9 @@ API cuGetErrorName(int error, const char** name) {
     switch (error) {
         case OUT_OF_MEMORY: return *name = "CUDA_ERROR_OUT_OF_MEMORY", SUCCESS;
         case INVALID_DEVICE: return *name = "CUDA_ERROR_INVALID_DEVICE", SUCCESS;
+        case INVALID_HANDLE: return *name = "CUDA_ERROR_INVALID_HANDLE", SUCCESS;
         case NOT_FOUND: return *name = "CUDA_ERROR_NOT_FOUND", SUCCESS;
+        case NOT_READY: return *name = "CUDA_ERROR_NOT_READY", SUCCESS;
         default: return *name = "CUDA_ERROR_INVALID_VALUE", SUCCESS;
     }
 }
@@ -88,13 +126,25 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
 API cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
+API cuMemPoolGetAttribute(void*, int attribute, void* value) {
+    LOCK;
+    if (attribute != 8) return INVALID_VALUE;  // most bytes used
+    return *(uint64_t*)value = used_high, SUCCESS;
+}
+API cuMemPoolTrimTo(void*, size_t keep) {
+    LOCK;
+    for (auto block = held.begin(); block != held.end() && held_bytes > keep;)
+        if (*block->free) held_bytes -= block->bytes, block = held.erase(block);
+        else block++;
+    return SUCCESS;
+}
 API cuDevicePrimaryCtxRetain(void** retained, int device) { return *retained = (void*)(uintptr_t)(1 + device), SUCCESS; }
 API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 API cuCtxGetCurrent(void** current) { return *current = context, SUCCESS; }
 API cuCtxSetCurrent(void* current) { return context = current, SUCCESS; }
 API cuMemGetInfo_v2(size_t* free, size_t* total) {
     LOCK;
-    return *total = memory(), *free = *total - used, SUCCESS;
+    return *total = memory(), *free = *total - used - held_bytes, SUCCESS;
 }
 
 API cuStreamCreate(void** stream, unsigned) {
@@ -121,30 +171,100 @@ API cuCtxSynchronize() {
     return SUCCESS;
 }
 
-API cuMemAllocAsync(Pointer* pointer, size_t bytes, void* stream) {
+API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     LOCK;
-    // The pool gives again what has been freed before in the stream's order.
-    if (used + bytes > memory()) stream_of(stream).wait();
+    if (auto record = ((Event*)event)->record) stream_of(stream).queue.push_back([=] { record->wait(); });
+    return SUCCESS;
+}
+
+API cuEventCreate(void** event, unsigned) {
+    LOCK;
+    auto created = std::make_unique<Event>();
+    *event = created.get();
+    events.emplace(*event, std::move(created));
+    return SUCCESS;
+}
+API cuEventDestroy_v2(void* event) {
+    LOCK;
+    return events.erase(event) ? SUCCESS : INVALID_HANDLE;
+}
+API cuEventRecord(void* event, void* stream) {
+    LOCK;
+    auto record = std::make_shared<Record>();
+    record->stream = &stream_of(stream);
+    ((Event*)event)->record = record;
+    record->stream->queue.push_back([=] {
+        record->reached = true;
+        record->milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    });
+    return SUCCESS;
+}
+API cuEventSynchronize(void* event) {
+    LOCK;
+    if (auto record = ((Event*)event)->record) record->wait();
+    return SUCCESS;
+}
+API cuEventQuery(void* event) {
+    LOCK;
+    auto record = ((Event*)event)->record;
+    return !record || record->reached ? SUCCESS : NOT_READY;
+}
+API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
+    LOCK;
+    auto from = ((Event*)start)->record, to = ((Event*)end)->record;
+    if (!from || !to) return INVALID_HANDLE;
+    if (!from->reached || !to->reached) return NOT_READY;
+    return *milliseconds = (float)(to->milliseconds - from->milliseconds), SUCCESS;
+}
+
+API cuMemHostAlloc(void** place, size_t bytes, unsigned) {
+    LOCK;
+    if (posix_memalign(place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
+    std::memset(*place, PATTERN, bytes);
+    pinned[(char*)*place] = bytes;
+    return SUCCESS;
+}
+API cuMemFreeHost(void* place) {
+    LOCK;
+    if (!pinned.erase((char*)place)) return INVALID_VALUE;
+    return std::free(place), SUCCESS;
+}
+API cuMemAllocAsync(Pointer* pointer, size_t bytes, void*) {
+    LOCK;
     void* place = nullptr;
-    if (used + bytes > memory() || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
+    size_t taken = take(bytes ? bytes : 1);
+    if (!taken || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
     std::memset(place, PATTERN, bytes);
-    allocated[(Pointer)place] = bytes;
-    used += bytes;
+    allocated[(Pointer)place] = taken;
     return *pointer = (Pointer)place, SUCCESS;
 }
 API cuMemFreeAsync(Pointer pointer, void* stream) {
     LOCK;
-    stream_of(stream).queue.push_back([=] { release(pointer); });
+    auto found = allocated.find(pointer);
+    if (found == allocated.end()) {
+        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
+        std::_Exit(134);
+    }
+    Block block{found->second, std::make_shared<bool>(false)};
+    allocated.erase(found);
+    used -= block.bytes, held_bytes += block.bytes;
+    held.push_back(block);
+    stream_of(stream).queue.push_back([=] {
+        std::free((void*)pointer);
+        *block.free = true;
+    });
     return SUCCESS;
 }
 API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {
     LOCK;
+    if (is_pinned(from)) return stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, from, bytes); }), SUCCESS;
     auto copy = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
     stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, copy->data(), bytes); });
     return SUCCESS;
 }
 API cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void* stream) {
     LOCK;
+    if (is_pinned(to)) return stream_of(stream).queue.push_back([=] { std::memcpy(to, (void*)from, bytes); }), SUCCESS;
     stream_of(stream).wait();
     std::memcpy(to, (void*)from, bytes);
     return SUCCESS;

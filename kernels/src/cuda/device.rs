@@ -16,6 +16,7 @@ use crate::Ints;
 use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
 use crate::error::DeviceError;
 use crate::integers::{Forbidden, IntegerDevice, Part, Summand};
+use crate::usage::DeviceUsage;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use verifier::commitment::Layout;
@@ -47,6 +48,18 @@ impl Cuda {
     #[cfg(test)]
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    /// Times every kernel from now on: two events more in the stream for each launch.
+    #[must_use]
+    pub fn with_kernel_times(self) -> Self {
+        self.gpu.gauges.time_kernels(true);
+        self
+    }
+
+    /// What it has done since it was opened, once all that is queued is done.
+    pub fn usage(&self) -> DeviceUsage {
+        self.gpu.usage()
     }
 
     /// Its number and name.

@@ -1,8 +1,10 @@
 //! One GPU: its driver, its stream and its memory.
 
+use super::gauges::Gauges;
 use super::images::{OLDEST, choose, of_module};
 use crate::error::DeviceError;
-use cudarc::driver::sys::{self, CUdevice_attribute, CUmemPool_attribute, CUresult};
+use crate::usage::DeviceUsage;
+use cudarc::driver::sys::{self, CUdevice_attribute, CUmemPool_attribute, CUmemoryPool, CUresult};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, DriverError};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ pub struct Gpu {
     capability: (i32, i32),
     /// Multiprocessors.
     pub(super) processors: u32,
+    pub(super) gauges: Gauges,
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
     functions: Mutex<HashMap<&'static str, CudaFunction>>,
 }
@@ -63,8 +66,8 @@ impl Gpu {
         let processors = context.attribute(processors).map_err(failed("counting its multiprocessors"))?.max(1) as u32;
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         keep_memory(&context).map_err(failed("setting up its memory pool"))?;
-        let (modules, functions) = Default::default();
-        Ok(Self { name, context, stream, capability, processors, modules, functions })
+        let (gauges, modules, functions) = Default::default();
+        Ok(Self { name, context, stream, capability, processors, gauges, modules, functions })
     }
 
     /// Number and name.
@@ -105,6 +108,7 @@ impl Gpu {
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> CudaSlice<T> {
         let mut memory = self.allocate(values.len());
         if !values.is_empty() {
+            self.gauges.sent(size_of_val(values));
             self.check("copying to it", self.stream.memcpy_htod(values, &mut memory));
         }
         memory
@@ -114,10 +118,22 @@ impl Gpu {
     pub fn download<T: DeviceRepr + Clone + Default>(&self, memory: &CudaSlice<T>, len: usize) -> Vec<T> {
         let mut values = vec![T::default(); len];
         if len > 0 {
+            self.gauges.received(size_of_val(values.as_slice()));
             self.check("copying from it", self.stream.memcpy_dtoh(&memory.slice(..len), &mut values));
-            self.check("its kernels", self.stream.synchronize());
+            self.wait();
         }
         values
+    }
+
+    /// Waits for all that is queued.
+    pub fn wait(&self) {
+        self.check("its kernels", self.stream.synchronize().and_then(|()| self.gauges.waited()));
+    }
+
+    /// What it has done so far. Of one that has failed, what was counted before.
+    pub fn usage(&self) -> DeviceUsage {
+        let waited = self.stream.synchronize().and_then(|()| self.gauges.waited());
+        self.gauges.usage(waited.and_then(|()| peak_memory(&self.context)).unwrap_or_default())
     }
 
     /// Gives up if the driver reports an error.
@@ -130,13 +146,27 @@ impl Gpu {
 
 /// Has the driver keep memory that is freed: the next allocation is likely to be as large.
 fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
-    let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
+    let mut threshold = u64::MAX;
     let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: the device is open, and the pointers are to variables of the types that the driver reads and writes.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()).result()?;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result()
-    }
+    // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver reads.
+    unsafe { sys::cuMemPoolSetAttribute(pool(context)?, attribute, (&raw mut threshold).cast()).result() }
+}
+
+/// Most bytes that were allocated at one time.
+fn peak_memory(context: &CudaContext) -> Result<u64, DriverError> {
+    let mut bytes = 0u64;
+    let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver writes.
+    unsafe { sys::cuMemPoolGetAttribute(pool(context)?, attribute, (&raw mut bytes).cast()).result() }?;
+    Ok(bytes)
+}
+
+/// The pool that memory comes from.
+fn pool(context: &CudaContext) -> Result<CUmemoryPool, DriverError> {
+    let mut pool = std::ptr::null_mut();
+    // SAFETY: the device is open, and the pointer is to a variable of the type that the driver writes.
+    unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()).result() }?;
+    Ok(pool)
 }
 
 fn word(DriverError(code): DriverError) -> String {

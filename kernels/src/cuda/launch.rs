@@ -159,7 +159,8 @@ macro_rules! kernels {
                     LaunchConfig { grid_dim: (grid.blocks, grid.rows, 1), block_dim: ($threads, 1, 1), shared_mem_bytes: 0 };
                 // SAFETY: the parameters are those of the kernel's declaration (a test compares them), and callers pass
                 // memory of the lengths that its indices stay below (tests run every kernel under an address checker).
-                let launched = unsafe { launch.launch(config) };
+                let launched = || unsafe { launch.launch(config) };
+                let launched = self.gauges.launch(stringify!($module), &self.stream, launched);
                 self.check(stringify!($name), launched);
             })*)*
         }

@@ -13,6 +13,7 @@ mod einsum;
 pub mod emulator;
 mod encode;
 mod fractions;
+mod gauges;
 mod gpu;
 mod images;
 mod integers;
