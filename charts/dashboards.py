@@ -160,6 +160,18 @@ def job() -> dict:
             "Bps",
             ("sum by (stage, op) (rate(proofjob_artifact_bytes_total[$__rate_interval]))", "{{stage}} {{op}}"),
         ),
+        panel(
+            "GPUs",
+            "Time that kernels ran on a GPU, per second, by family, as workers report it.",
+            "percentunit",
+            ("sum by (kernel) (rate(proofjob_gpu_kernel_seconds_total[$__rate_interval])) or vector(0)", "{{kernel}}"),
+        ),
+        panel(
+            "Copies of GPUs",
+            "Bytes per second that workers copy to a GPU and from it, as they report them.",
+            "Bps",
+            ("sum by (stage, op) (rate(proofjob_gpu_bytes_total[$__rate_interval])) or vector(0)", "{{stage}} {{op}}"),
+        ),
     ]
     return board("job", "Job", "Where a job's time goes, stage by stage.", panels, namespaces=False)
 

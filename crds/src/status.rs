@@ -83,6 +83,10 @@ pub mod limits {
     pub const OUTPUTS: usize = 8;
     /// Most outputs in `status.result`, for all inputs.
     pub const ALL_OUTPUTS: usize = 32;
+    /// Most devices that a stage names.
+    pub const DEVICES: usize = 4;
+    /// Most characters of a device's name.
+    pub const DEVICE: usize = 64;
 }
 
 /// How far a job is.
@@ -192,6 +196,10 @@ pub struct StageStatus {
     /// Digest of what it made; none for prove, which makes many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Digest>,
+    /// What its processes computed on, as they say: `cpu`, or number and name of a GPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 64)))]
+    pub devices: Vec<String>,
 }
 
 /// Which model a proof is about.

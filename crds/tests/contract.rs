@@ -4,8 +4,8 @@ use clap::Parser;
 use proofmill_crds::{
     Digest, Drawn, Format, MemoryNeed, Output, Subgraphs, Temperature,
     contract::{
-        AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, Outcome, Processor, ProveArgs, RECORD_MAX_BYTES,
-        RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
+        AggregateArgs, ArtifactRef, ExecuteArgs, FailureKind, GpuUsage, KERNEL_FAMILIES, Outcome, Processor, ProveArgs,
+        RECORD_MAX_BYTES, RecordError, ResultRecord, SetupArgs, StageArgs, Summary, Task, Usage, WorkerArgs,
     },
     memory_need, memory_needs,
 };
@@ -55,6 +55,17 @@ fn tasks() -> impl Strategy<Value = Task> {
     ]
 }
 
+fn gpus() -> impl Strategy<Value = GpuUsage> {
+    let seconds = || (0u32..u32::MAX).prop_map(|microseconds| f64::from(microseconds) / 1e6);
+    let counts = proptest::array::uniform5(0u64..1 << 50);
+    (proptest::option::of(seconds()), proptest::collection::vec(seconds(), 0..32), counts).prop_map(
+        |(seconds, kernels, [launches, waits, bytes_to_device, bytes_from_device, peak_memory_bytes])| {
+            let kernels = kernels.into_iter().enumerate().map(|(i, seconds)| (format!("family{i}"), seconds)).collect();
+            GpuUsage { seconds, kernels, launches, waits, bytes_to_device, bytes_from_device, peak_memory_bytes }
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn a_command_line_is_parsed_as_it_was_rendered(
@@ -70,17 +81,21 @@ proptest! {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written(task in tasks(), digest in digests(), bytes: u64, reused: bool, ms in 0u32..1_000_000_000) {
+    fn a_record_is_read_as_it_was_written(
+        task in tasks(), digest in digests(), bytes: u64, reused: bool, ms in 0u32..1_000_000_000, gpu in proptest::option::of(gpus())
+    ) {
         let seconds = f64::from(ms) / 1e3;
-        let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into(), ..Usage::default() };
+        let usage = Usage { seconds, cpu_seconds: seconds * 2.0, peak_memory_bytes: bytes, device: "cpu".into(), gpu, ..Usage::default() };
         let record = ResultRecord { task, outcome: Outcome::Done { artifact: ArtifactRef { digest, bytes }, reused, summary: Summary::Subgraph {} }, usage };
         prop_assert_eq!(ResultRecord::from_json(record.to_json().as_bytes()).unwrap(), record);
     }
 
     #[test]
-    fn any_failure_fits(message in "\\PC*|[\u{0}-\u{1f}]{4000}", lost in proptest::option::of(tasks())) {
+    fn any_failure_fits(
+        message in "\\PC*|[\u{0}-\u{1f}]{4000}", lost in proptest::option::of(tasks()), gpu in proptest::option::of(gpus())
+    ) {
         let outcome = Outcome::Failed { kind: FailureKind::Deterministic, message, lost };
-        let record = ResultRecord { task: Task::Setup {}, outcome, usage: Usage::default() };
+        let record = ResultRecord { task: Task::Setup {}, outcome, usage: Usage { gpu, ..Usage::default() } };
         let json = record.to_json();
         prop_assert!(json.len() <= RECORD_MAX_BYTES, "{}", json.len());
         prop_assert!(ResultRecord::from_json(json.as_bytes()).is_ok());
@@ -113,6 +128,47 @@ fn loose_records_are_refused() {
     ));
     let long = format!("{json}{}", " ".repeat(RECORD_MAX_BYTES));
     assert!(matches!(ResultRecord::from_json(long.as_bytes()), Err(RecordError::TooLong(_))));
+}
+
+#[test]
+fn what_no_gpu_does_is_refused_and_a_record_without_one_is_read() {
+    let with = |gpu: Option<GpuUsage>| ResultRecord {
+        task: Task::Prove { subgraph: 3 },
+        outcome: Outcome::Done {
+            artifact: ArtifactRef { digest: Digest([7; 32]), bytes: 5 },
+            reused: false,
+            summary: Summary::Subgraph {},
+        },
+        usage: Usage { gpu, ..Usage::default() },
+    };
+    assert!(!with(None).to_json().contains("gpu"));
+    let refused = |gpu| {
+        let read = ResultRecord::from_json(with(Some(gpu)).to_json().as_bytes());
+        matches!(read, Err(RecordError::OutOfRange("usage.gpu") | RecordError::Malformed(_)))
+    };
+    assert!(!refused(GpuUsage::default()));
+    let seconds = |seconds| GpuUsage { seconds: Some(seconds), ..GpuUsage::default() };
+    let kernel = |seconds| GpuUsage { kernels: [("hash".into(), seconds)].into(), ..GpuUsage::default() };
+    assert!(!refused(seconds(1.5)) && !refused(kernel(1.5)));
+    for wrong in [-1.0, 1e10, f64::INFINITY] {
+        assert!(refused(seconds(wrong)) || wrong.is_infinite(), "{wrong}");
+        assert!(refused(kernel(wrong)), "{wrong}");
+    }
+    assert!(refused(GpuUsage { bytes_to_device: u64::MAX, ..GpuUsage::default() }));
+    assert!(refused(GpuUsage { launches: u64::MAX, ..GpuUsage::default() }));
+    let families = (0..33).map(|i| (i.to_string(), 1.0)).collect();
+    assert!(refused(GpuUsage { kernels: families, ..GpuUsage::default() }));
+}
+
+#[test]
+fn every_family_of_kernels_is_known() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/cuda");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut families: Vec<String> = names.filter_map(|name| Some(name.strip_suffix(".cu")?.to_owned())).collect();
+    families.sort();
+    // Kernels for tests.
+    families.retain(|family| family != "field");
+    assert_eq!(families, KERNEL_FAMILIES, "add the family to crds/src/contract/gpu.rs");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! An observation may come late, twice or in another order; none makes a finished task unfinished but [`Observed::lost`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     ModelIdentity, Proof, Result,
-    contract::{FailureKind, Task},
+    contract::{FailureKind, Stage, Task},
+    limits,
 };
 
 /// What is known of all tasks of a job.
@@ -18,6 +19,7 @@ pub struct Observed {
     result: Option<Result>,
     proof: Option<Proof>,
     refusal: Option<String>,
+    devices: BTreeMap<Stage, BTreeSet<String>>,
 }
 
 /// What is known of one task.
@@ -100,6 +102,14 @@ impl Observed {
         }
     }
 
+    /// A process that did its task says what it computed on.
+    pub fn ran_on(&mut self, task: Task, device: &str) {
+        let devices = self.devices.entry(task.stage()).or_default();
+        if devices.len() < limits::DEVICES {
+            devices.insert(device.chars().take(limits::DEVICE).collect());
+        }
+    }
+
     /// A process has ended without its artifact.
     pub fn failed(&mut self, task: Task, failure: TaskFailure) {
         self.note(task, failure, 1);
@@ -147,6 +157,11 @@ impl Observed {
     /// All tasks of which anything is known.
     pub fn tasks(&self) -> impl Iterator<Item = (Task, &TaskState)> {
         self.tasks.iter().map(|(&task, state)| (task, state))
+    }
+
+    /// What a stage's processes computed on, as far as it is known.
+    pub fn devices(&self, stage: Stage) -> impl Iterator<Item = &String> {
+        self.devices.get(&stage).into_iter().flatten()
     }
 
     /// How many subgraphs there are, once setup is done.

@@ -118,7 +118,14 @@ impl View<'_> {
         let start_time = previous.map(|stage| stage.start_time.clone()).or_else(|| begun.then_some(Time(self.now)))?;
         let completed = previous.and_then(|stage| stage.completion_time.clone()).unwrap_or(Time(self.now));
         let (job, artifact) = previous.map(|stage| (stage.job.clone(), stage.artifact)).unwrap_or_default();
-        Some(StageStatus { start_time, completion_time: done.then_some(completed), job, artifact })
+        // What was seen once stays: the processes that say so go.
+        let mut devices = previous.map(|stage| stage.devices.clone()).unwrap_or_default();
+        for device in self.observed.devices(stage) {
+            if !devices.contains(device) && devices.len() < limits::DEVICES {
+                devices.push(device.clone());
+            }
+        }
+        Some(StageStatus { start_time, completion_time: done.then_some(completed), job, artifact, devices })
     }
 
     fn conditions(&self, generation: Option<i64>, previous: &ProofJobStatus, verdict: &Verdict) -> Vec<Condition> {

@@ -10,6 +10,7 @@ pub mod child;
 pub mod client;
 pub mod controller;
 pub mod events;
+mod gpu;
 pub mod http;
 pub mod lease;
 pub mod metrics;

@@ -14,7 +14,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::{attempt::Attempt, child::Child, controller::Scope, observe::Attempts};
+use crate::{attempt::Attempt, child::Child, controller::Scope, gpu::GpuMetrics, observe::Attempts};
 
 /// Seconds: from one to four hours.
 const JOB_SECONDS: [f64; 14] = [1., 2., 5., 10., 20., 30., 60., 120., 300., 600., 1200., 1800., 3600., 14400.];
@@ -46,6 +46,7 @@ pub struct Metrics {
     artifact_seconds: CounterVec,
     verifications: IntCounterVec,
     gpu_seconds: CounterVec,
+    gpu: GpuMetrics,
     reconciles: IntCounterVec,
     reconcile_errors: IntCounterVec,
     reconcile_duration: HistogramVec,
@@ -133,6 +134,7 @@ impl Metrics {
             )?,
             verifications: make.counters("verifications_total", "Proofs that were checked", &["result", "where"])?,
             gpu_seconds: make.float_counters("gpu_seconds_total", "Time of workers on a GPU", &["class", "outcome"])?,
+            gpu: GpuMetrics::new(&make)?,
             reconciles: make.counters("operator_reconciles_total", "Reconciles", &["controller", "result"])?,
             reconcile_errors: make.counters(
                 "operator_reconcile_errors_total",
@@ -330,6 +332,9 @@ impl Metrics {
             let outcome = if done { "useful" } else { "wasted" };
             self.gpu_seconds.with_label_values(&[class, outcome]).inc_by(usage.seconds);
         }
+        if let Some(gpu) = &usage.gpu {
+            self.gpu.count(&stage_label, gpu);
+        }
         match stage {
             Stage::Prove if done => self.prove_seconds.with_label_values(&[class, device]).observe(usage.seconds),
             Stage::Aggregate if done => self.aggregate_seconds.observe(usage.seconds),
@@ -426,8 +431,8 @@ fn seconds(start: Timestamp, end: Timestamp) -> f64 {
 }
 
 /// Makes metrics and registers them.
-struct Maker<'a> {
-    registry: &'a Registry,
+pub(crate) struct Maker<'a> {
+    pub(crate) registry: &'a Registry,
 }
 
 impl Maker<'_> {
@@ -436,11 +441,11 @@ impl Maker<'_> {
         Ok(collector)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    pub(crate) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    fn float_counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
+    pub(crate) fn float_counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
         self.register(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
@@ -460,7 +465,13 @@ impl Maker<'_> {
         self.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into()))?)
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+    pub(crate) fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> prometheus::Result<HistogramVec> {
         self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.into()), labels)?)
     }
 }

@@ -67,6 +67,7 @@ pub fn observe(
         let attempts = attempts.get(&child.name).map_or(&[][..], Vec::as_slice);
         let (later, has_next) = (&children[position + 1..], child.class + 1 < rungs(child.stage));
         let fold = Fold { child, later, attempts, status, store, queued, has_next };
+        fold.devices(&mut facts);
         match child.stage {
             Stage::Prove => fold.prove(&mut facts),
             _ => fold.single(&mut facts),
@@ -167,6 +168,16 @@ impl Fold<'_> {
                 if self.child.is_active(self.queued) {
                     facts.observed.started(task);
                 }
+            }
+        }
+    }
+
+    /// What the processes computed on that did what they were to do.
+    fn devices(&self, facts: &mut Facts) {
+        for record in self.attempts.iter().filter(|attempt| attempt.exit_code == 0).flat_map(|a| &a.record) {
+            if record.task.stage() == self.child.stage && matches!(record.outcome, Outcome::Done { reused: false, .. })
+            {
+                facts.observed.ran_on(record.task, &record.usage.device);
             }
         }
     }
@@ -343,8 +354,13 @@ mod tests {
         assert_eq!(count(&proving("0-3"), &status), 1, "over, although the Job does not say so yet");
         assert_eq!(count(&complete, &status), 1);
         let time = Time(Timestamp::UNIX_EPOCH);
-        status.stages.prove =
-            Some(StageStatus { start_time: time.clone(), completion_time: Some(time), job: None, artifact: None });
+        status.stages.prove = Some(StageStatus {
+            start_time: time.clone(),
+            completion_time: Some(time),
+            job: None,
+            artifact: None,
+            devices: vec![],
+        });
         assert_eq!(count(&proving("0-3"), &status), 0);
         assert_eq!(count(&complete, &status), 0);
     }

@@ -62,6 +62,7 @@ pub(crate) fn as_job_status(status: &ProofModelStatus) -> ProofJobStatus {
         completion_time: status.completion_time.clone(),
         job: status.job.clone(),
         artifact: status.artifact,
+        devices: vec![],
     });
     ProofJobStatus {
         phase: status.phase.clone(),

@@ -1,7 +1,15 @@
 //! Which device a stage computes on.
 
-use crds::{Device, contract::Processor};
+use crds::{
+    Device,
+    contract::{GpuUsage, Processor},
+};
 use kernels::{Cuda, DeviceError};
+
+use crate::usage;
+
+/// `off`: a worker does not time its kernels, and its record says nothing of their time.
+const KERNEL_TIMES: &str = "PROOFMILL_KERNEL_TIMES";
 
 /// A device that is there.
 #[derive(Debug)]
@@ -29,6 +37,22 @@ impl Opened {
         }
     }
 
+    /// Opens a device and times its kernels, unless the environment says otherwise.
+    pub(crate) fn timed(processor: Processor) -> Result<Self, DeviceError> {
+        Ok(match Self::new(processor)? {
+            Self::Cuda(cuda) if times_kernels() => Self::Cuda(Box::new(cuda.with_kernel_times())),
+            opened => opened,
+        })
+    }
+
+    /// What a GPU opened by [`Self::timed`] has done.
+    pub(crate) fn gpu_usage(&self) -> Option<GpuUsage> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda(cuda) => Some(usage::of_gpu(&cuda.usage(), times_kernels())),
+        }
+    }
+
     /// Its name in a result record.
     pub fn name(&self) -> &str {
         match self {
@@ -36,6 +60,10 @@ impl Opened {
             Self::Cuda(cuda) => cuda.name(),
         }
     }
+}
+
+fn times_kernels() -> bool {
+    std::env::var_os(KERNEL_TIMES).is_none_or(|word| word != "off")
 }
 
 /// Whether this machine has the device that a job asks for.

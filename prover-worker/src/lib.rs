@@ -39,11 +39,11 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
     let task = args.stage.task();
     // Whoever reads the record from standard output shows progress of its own.
     let log = args.record.is_some().then(|| log::start(task.to_string(), begun));
-    let opened = device::Opened::new(args.device);
+    let opened = Opened::timed(args.device);
     let device = opened.as_ref().map_or_else(|_| args.device.to_string(), |device| device.name().into());
     tracing::info!("{task}: begins, on {device}, with the store {}", args.store);
     let mut traffic = Default::default();
-    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args, opened, &mut traffic))) {
+    let outcome = match catch_unwind(AssertUnwindSafe(|| attempt(args, opened.as_ref(), &mut traffic))) {
         Ok(Ok(Finished { artifact, reused, summary })) => Outcome::Done { artifact, reused, summary },
         Ok(Err(StageError { kind, message, lost })) => Outcome::Failed { kind, message, lost },
         Err(_) => {
@@ -61,7 +61,7 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
             if lost.is_some() { LOST_EXIT_CODE } else { kind.exit_code() }
         }
     };
-    let usage = usage::measure(begun, &device, traffic);
+    let usage = usage::measure(begun, &device, traffic, opened.as_ref().ok().and_then(Opened::gpu_usage));
     tracing::info!(
         "{task}: ends with code {code} after {:.1} s ({:.1} s of processors, at most {} MiB of memory, {} bytes read, {} written)",
         usage.seconds,
@@ -86,11 +86,11 @@ pub fn run(args: &WorkerArgs) -> ExitCode {
 /// `traffic` becomes what was read and written, whatever else happens.
 fn attempt(
     args: &WorkerArgs,
-    device: Result<Opened, DeviceError>,
+    device: Result<&Opened, &DeviceError>,
     traffic: &mut (Traffic, Traffic),
 ) -> Result<Finished, StageError> {
     let store = store::Store::open(&args.store)?;
-    let result = match device? {
+    let result = match device.map_err(Clone::clone)? {
         Opened::Cpu => run_stage(&Cpu, &store, &args.stage),
         Opened::Cuda(cuda) => run_stage(cuda.as_ref(), &store, &args.stage),
     };

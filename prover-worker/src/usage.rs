@@ -2,14 +2,20 @@
 
 use std::{fs, time::Instant};
 
-use crds::contract::{Traffic, Usage};
+use crds::contract::{GpuUsage, Traffic, Usage};
+use kernels::DeviceUsage;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
 
-/// Time since `begun`, processor time and peak memory of this process, and what it moved from and to the store.
-pub(crate) fn measure(begun: Instant, device: &str, (read, written): (Traffic, Traffic)) -> Usage {
+/// Time since `begun`, processor time and peak memory of this process, what it moved from and to the store, and what its GPU did.
+pub(crate) fn measure(
+    begun: Instant,
+    device: &str,
+    (read, written): (Traffic, Traffic),
+    gpu: Option<GpuUsage>,
+) -> Usage {
     Usage {
         seconds: begun.elapsed().as_secs_f64(),
         cpu_seconds: cpu_seconds(),
@@ -17,6 +23,22 @@ pub(crate) fn measure(begun: Instant, device: &str, (read, written): (Traffic, T
         device: device.into(),
         read,
         written,
+        gpu,
+    }
+}
+
+/// What a GPU did, for a result record. No longer than need be: times in microseconds.
+pub(crate) fn of_gpu(usage: &DeviceUsage, timed: bool) -> GpuUsage {
+    let rounded = |seconds: f64| (seconds * 1e6).round() / 1e6;
+    let kernels = usage.kernels.iter().map(|(family, kernel)| ((*family).into(), rounded(kernel.seconds)));
+    GpuUsage {
+        seconds: timed.then(|| rounded(usage.seconds())),
+        kernels: if timed { kernels.collect() } else { Default::default() },
+        launches: usage.kernels.values().map(|kernel| kernel.launches).sum(),
+        waits: usage.waits,
+        bytes_to_device: usage.bytes_to_device,
+        bytes_from_device: usage.bytes_from_device,
+        peak_memory_bytes: usage.peak_memory_bytes,
     }
 }
 

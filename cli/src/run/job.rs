@@ -130,6 +130,9 @@ impl Job {
         match self.product(task, artifact.digest) {
             Ok(product) => {
                 progress.finished(task, &record.usage, reused, &product);
+                if !reused {
+                    self.observed.ran_on(task, &record.usage.device);
+                }
                 self.usages.push(TaskUsage { task, usage: record.usage, artifact });
                 self.observed.finished(product);
             }

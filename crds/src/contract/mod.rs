@@ -5,6 +5,7 @@
 
 mod args;
 mod exit;
+mod gpu;
 mod manifests;
 mod record;
 mod task;
@@ -13,6 +14,7 @@ use crate::Digest;
 
 pub use args::{AggregateArgs, COMPLETION_INDEX, ExecuteArgs, Processor, ProveArgs, SetupArgs, StageArgs, WorkerArgs};
 pub use exit::{FailureKind, LOST_EXIT_CODE};
+pub use gpu::{GpuUsage, KERNEL_FAMILIES, OTHER_KERNELS};
 pub use manifests::{ExecutionManifest, ProofManifest, SetupManifest};
 pub use record::{ArtifactRef, Outcome, RECORD_MAX_BYTES, RecordError, ResultRecord, Summary, Traffic, Usage};
 pub use task::{Stage, Task};

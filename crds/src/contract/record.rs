@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureKind, Task};
+use super::{FailureKind, GpuUsage, Task};
 use crate::{Digest, Indexes, MEMORY_NEEDS_MAX, MemoryNeed, Output, Subgraphs, memory::coarsen};
 
 /// Most bytes of a record's JSON: what Kubernetes keeps of a termination message.
@@ -110,6 +110,9 @@ pub struct Usage {
     /// What it wrote there.
     #[serde(default)]
     pub written: Traffic,
+    /// What it did on a GPU, if it computed on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuUsage>,
 }
 
 /// Requests of one kind to the artifact store.
@@ -150,7 +153,12 @@ impl ResultRecord {
         record.usage.device = truncate(&record.usage.device, 50);
         let json = |record: &Self| serde_json::to_string(record).unwrap_or_default();
         match &mut record.outcome {
-            Outcome::Failed { message, .. } => *message = truncate(message, MESSAGE_MAX_CHARS),
+            Outcome::Failed { message, .. } => {
+                *message = truncate(message, MESSAGE_MAX_CHARS);
+                if json(&record).len() > RECORD_MAX_BYTES {
+                    record.usage.gpu.iter_mut().for_each(|gpu| gpu.kernels.clear());
+                }
+            }
             Outcome::Done { summary: Summary::Outputs(_), .. } => {
                 while json(&record).len() > RECORD_MAX_BYTES && record.shorten_outputs() {}
             }
@@ -196,9 +204,7 @@ impl ResultRecord {
             return Err(RecordError::TooLong(json.len()));
         }
         let record: Self = serde_json::from_slice(json)?;
-        // 10^9 seconds are thirty years.
-        let plausible = |seconds: f64| (0.0..1e9).contains(&seconds);
-        if !plausible(record.usage.seconds) {
+        if !is_plausible(record.usage.seconds) {
             return Err(RecordError::OutOfRange("usage.seconds"));
         }
         if let Outcome::Done { summary: Summary::Model { subgraphs, memory, .. }, .. } = &record.outcome {
@@ -210,16 +216,22 @@ impl ResultRecord {
                 return Err(RecordError::OutOfRange("summary.model.memory"));
             }
         }
-        if !plausible(record.usage.cpu_seconds) {
+        if !is_plausible(record.usage.cpu_seconds) {
             return Err(RecordError::OutOfRange("usage.cpuSeconds"));
         }
         for traffic in [&record.usage.read, &record.usage.written] {
-            if !plausible(traffic.seconds) || traffic.bytes > TRAFFIC_MAX_BYTES {
+            if !is_plausible(traffic.seconds) || traffic.bytes > TRAFFIC_MAX_BYTES {
                 return Err(RecordError::OutOfRange("usage of the store"));
             }
         }
+        record.usage.gpu.iter().try_for_each(GpuUsage::check)?;
         Ok(record)
     }
+}
+
+/// 10^9 seconds are thirty years.
+pub(super) fn is_plausible(seconds: f64) -> bool {
+    (0.0..1e9).contains(&seconds)
 }
 
 /// The first `max` characters; an ellipsis stands for the rest.
