@@ -7,8 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::record::{RecordError, is_plausible};
 
 /// The families of kernels: the files of `kernels/cuda`. Whoever counts by family counts any other as [`OTHER_KERNELS`].
-pub const KERNEL_FAMILIES: &[&str] =
-    &["affine", "contract", "encode", "fractions", "hash", "product", "quadratic", "rows", "sums", "weights"];
+pub const KERNEL_FAMILIES: &[&str] = &[
+    "affine",
+    "contract",
+    "einsum",
+    "encode",
+    "fractions",
+    "hash",
+    "integers",
+    "lookup",
+    "product",
+    "quadratic",
+    "rows",
+    "sums",
+    "weights",
+];
 
 /// A family of another version.
 pub const OTHER_KERNELS: &str = "other";
