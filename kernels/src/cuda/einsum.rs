@@ -49,13 +49,12 @@ pub fn einsum(gpu: &Gpu, dims: &[usize], out: &[u8], summands: &[Summand<Integer
 
 /// Adds a term of at most two factors.
 fn add(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Factor], sums: &Integers) {
-    match factors {
-        [left, right] if Roles::new(dims, out, left, right).is_some_and(|roles| roles.pays()) => {
-            if let Some(roles) = Roles::new(dims, out, left, right) {
-                multiply(gpu, dims, out, coefficient, [left, right], &roles, sums);
-            }
-        }
-        _ => add_each(gpu, dims, out, coefficient, factors, sums),
+    if let [left, right] = factors
+        && let Some(roles) = Roles::new(dims, out, left, right).filter(Roles::pays)
+    {
+        multiply(gpu, dims, out, coefficient, [left, right], &roles, sums);
+    } else {
+        add_each(gpu, dims, out, coefficient, factors, sums);
     }
 }
 
