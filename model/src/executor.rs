@@ -278,3 +278,27 @@ pub(crate) fn beyond(layer: &str, l: &Lookup, Forbidden(value): Forbidden) -> Ex
 pub(crate) fn not_positive(layer: &str, Forbidden(value): Forbidden) -> ExecuteError {
     ExecuteError::Forbidden { layer: layer.into(), value, lo: 1, hi: i64::MAX }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verifier::graph::{Node, Source};
+
+    #[test]
+    fn a_tensor_of_another_length_is_refused_by_name() {
+        let tensor = |name: &str, source| Tensor { name: name.into(), shape: vec![4], lo: 0, hi: 9, source };
+        let rule = AdviceRule::Rsqrt { input: TensorId(0), exponent: 4 };
+        let graph = Graph {
+            tensors: vec![tensor("given", Source::Weight), tensor("found", Source::Node(0))],
+            nodes: vec![Node { name: "root".into(), op: Op::Advice(Advice { rule, output: TensorId(1) }) }],
+            ..Graph::default()
+        };
+        let run = |given: Vec<i64>| {
+            let mut values: Values = vec![Some(Ints::from(given)), None];
+            execute(&Cpu, &graph, [0], &mut values).map(|()| values[1].clone())
+        };
+        assert_eq!(run(vec![1, 2, 4, 9]), Ok(Some(Ints::I8(vec![4, 2, 2, 1]))));
+        let error = run(vec![1, 2, 4]).expect_err("an element is missing");
+        assert_eq!(error.to_string(), "tensor 'given' has 3 elements; expected 4 for shape [4]");
+    }
+}
