@@ -37,16 +37,14 @@ pub fn commit_boundary<D: Device>(device: &D, key: &ModelKey, values: &Values<D>
 }
 
 impl Boundary {
+    /// The tensors' commitment, `None` if there are none or they have other shapes than the key says: a stored boundary may be anybody's.
     pub(crate) fn committed<D: Device>(&self, device: &D, key: &ModelKey) -> Option<Committed<D>> {
-        let tensors: Vec<_> = self.tensors.iter().map(|values| device.upload_integers(values.clone())).collect();
-        (!tensors.is_empty()).then(|| commit(device, &boundary_layout(key), &tensors))
-    }
-
-    /// Whether the tensors have the shapes and the root that they should: a stored boundary may be anybody's.
-    pub fn is_consistent<D: Device>(&self, device: &D, key: &ModelKey) -> bool {
         let shapes = key.plan().boundary_shapes(key.graph());
-        self.tensors.len() == shapes.len()
-            && self.tensors.iter().zip(&shapes).all(|(t, shape)| t.len() == shape.iter().product::<usize>())
-            && self.committed(device, key).map(|c| c.root) == self.root
+        let lengths = shapes.iter().map(|shape| shape.iter().product::<usize>());
+        if self.tensors.is_empty() || !self.tensors.iter().map(Ints::len).eq(lengths) {
+            return None;
+        }
+        let tensors: Vec<_> = self.tensors.iter().map(|values| device.upload_integers(values.clone())).collect();
+        Some(commit(device, &boundary_layout(key), &tensors))
     }
 }

@@ -44,8 +44,11 @@ enum Content<D: Device> {
 /// Commits `tensors`, row-major and in the order of the layout's shapes.
 ///
 /// # Panics
-/// If a tensor has fewer cells than its shape.
+/// If the tensors have not the layout's shapes.
 pub fn commit<D: Device, I: Borrow<D::Integers>>(device: &D, layout: &Layout, tensors: &[I]) -> Committed<D> {
+    // A GPU would read on beyond a tensor that is too short.
+    let lengths = layout.shapes().iter().map(|shape| shape.iter().product::<usize>());
+    assert!(tensors.iter().map(|tensor| device.count(tensor.borrow())).eq(lengths), "tensors of other shapes");
     if layout.in_the_clear() {
         let mut cells = vec![0; layout.cells()];
         for (index, tensor) in tensors.iter().enumerate() {

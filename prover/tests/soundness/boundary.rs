@@ -1,8 +1,10 @@
 //! Lies about tensors that cross from one subgraph to another.
 
-use crate::common::Lie;
 use crate::common::attempt::Attempt;
 use crate::common::nets::{large, layers};
+use crate::common::{Job, Lie, run};
+use kernels::{Cpu, Ints};
+use prover::{AggregateError, Boundary, aggregate};
 use verifier::graph::TensorId;
 
 /// A cut after the dense layer (the boundary is virtual), and one after the requantisation (it is a lookup's output).
@@ -59,4 +61,23 @@ fn a_boundary_under_a_large_commitment_is_bound() {
     attempt.fill();
     let _ = tensor;
     attempt.rejected(OPENING);
+}
+
+/// Whoever writes to the store can leave a boundary there of any shape.
+#[test]
+fn a_stored_boundary_of_other_shapes_is_refused() {
+    for net in [layers(), large()] {
+        let Job { key, statement, boundary, subgraphs, .. } = run(&net, &[2]);
+        let aggregated = |tensors: Vec<Ints>| {
+            let boundary = Boundary { root: boundary.root, tensors };
+            aggregate(&Cpu, &key, statement.clone(), &boundary, subgraphs.clone())
+        };
+        assert!(aggregated(boundary.tensors.clone()).is_ok());
+        let tensor = boundary.tensors[0].to_vec();
+        let short = Ints::from(tensor[1..].to_vec());
+        let long = Ints::from([&tensor[..], &[0]].concat());
+        for tensors in [vec![], vec![short], vec![long], vec![boundary.tensors[0].clone(); 2]] {
+            assert!(matches!(aggregated(tensors), Err(AggregateError::Boundary)));
+        }
+    }
 }
