@@ -32,12 +32,17 @@ pub struct Witness<I = Ints> {
 impl<I: Clone> LookupColumns<I> {
     fn new<D: IntegerDevice<Integers = I>>(device: &D, lookup: &Lookup, plan: &LookupPlan, input: &I) -> Self {
         let limb = |part: Part| move |limb: &Limb| device.limbs(input, lookup, part, limb);
-        let edged = if plan.excess.is_some() { &plan.value[..] } else { &[] };
+        // Those that follow from the output are not kept; an edge is wanted of each.
+        let wanted = if plan.excess.is_some() { 0 } else { plan.from_output };
+        let mut value: Vec<I> = plan.value[wanted..].iter().map(limb(Part::Value)).collect();
+        let edges = plan.excess.iter().flat_map(|_| plan.value.iter().zip(&value));
+        let edges = edges.map(|(limb, column)| device.edges(column, limb.width)).collect();
+        value.drain(..plan.from_output - wanted);
         let excess = plan.excess.iter().flat_map(|excess| &excess.limbs);
         Self {
             remainder: plan.remainder.iter().map(limb(Part::Remainder)).collect(),
-            value: plan.value[plan.from_output..].iter().map(limb(Part::Value)).collect(),
-            edges: edged.iter().map(|l| device.edges(&limb(Part::Value)(l), l.width)).collect(),
+            value,
+            edges,
             excess: excess.map(limb(Part::Excess)).collect(),
         }
     }

@@ -299,7 +299,7 @@ pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut 
             Rows { count, limbs: limbs as i64, high: 1 << width, low: (1 + u64::from(above)) << width }
         }
     };
-    let (first, second) = (entries[0], *entries.last().unwrap_or(&entries[0]));
+    let (first, second) = (entries[0], entries[entries.len() - 1]);
     gpu.count_rows(
         gpu.grid(first.len),
         gpu.integers_at(first),
