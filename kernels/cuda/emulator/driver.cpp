@@ -1,7 +1,6 @@
 // What cudarc calls of the CUDA driver, as a library of the driver's name. Streams run when something waits for them, so that a host that
 // forgets to wait reads what was there before; fresh memory is filled with a pattern, so that kernels that read what nobody wrote give
-// nonsense. Copies from and to memory of the host that is page-locked run in the stream's order, as the driver's do: such memory that is
-// written again too early, or read too early, gives what is wrong. The pool keeps what is freed, and gives it again for what is nearly as large.
+// nonsense.
 //
 //   PROOFMILL_EMULATOR_MEMORY=n    bytes of device memory
 //   PROOFMILL_EMULATOR_DEVICES=n   number of devices
@@ -48,20 +47,12 @@ struct Event {
     std::shared_ptr<Record> record;
 };
 
-// Memory of the pool: `free` once the stream that freed it is there.
-struct Block {
-    size_t bytes;
-    std::shared_ptr<bool> free;
-};
-
 std::recursive_mutex mutex;
 Stream default_stream;
 std::map<void*, std::unique_ptr<Stream>> streams;
-std::map<void*, std::unique_ptr<Event>> events;
-std::map<const char*, size_t> pinned;
 std::map<Pointer, size_t> allocated;
-std::vector<Block> held;
-size_t used = 0, held_bytes = 0, used_high = 0;
+std::map<void*, std::unique_ptr<Event>> events;
+size_t used = 0, used_high = 0;
 thread_local void* context = nullptr;
 
 size_t setting(const char* name, size_t otherwise) {
@@ -72,26 +63,16 @@ size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); 
 int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
 Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
 
-bool is_pinned(const void* place) {
-    auto after = pinned.upper_bound((const char*)place);
-    return after != pinned.begin() && (const char*)place < (--after)->first + after->second;
-}
-
-// Room in the pool for so many bytes, or 0: the smallest block that is not twice as large, else a new one.
-size_t take(size_t bytes) {
-    auto best = held.end();
-    for (auto block = held.begin(); block != held.end(); block++)
-        if (block->bytes >= bytes && block->bytes < 2 * bytes && (best == held.end() || block->bytes < best->bytes)) best = block;
-    if (best != held.end()) {
-        bytes = best->bytes;
-        held_bytes -= bytes;
-        held.erase(best);
-    } else if (used + held_bytes + bytes > memory()) {
-        return 0;
+int release(Pointer pointer) {
+    auto found = allocated.find(pointer);
+    if (found == allocated.end()) {
+        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
+        std::_Exit(134);
     }
-    used += bytes;
-    used_high = std::max(used_high, used);
-    return bytes;
+    used -= found->second;
+    allocated.erase(found);
+    std::free((void*)pointer);
+    return SUCCESS;
 }
 }  // namespace
 
@@ -104,8 +85,8 @@ API cuGetErrorName(int error, const char** name) {
     switch (error) {
         case OUT_OF_MEMORY: return *name = "CUDA_ERROR_OUT_OF_MEMORY", SUCCESS;
         case INVALID_DEVICE: return *name = "CUDA_ERROR_INVALID_DEVICE", SUCCESS;
-        case INVALID_HANDLE: return *name = "CUDA_ERROR_INVALID_HANDLE", SUCCESS;
         case NOT_FOUND: return *name = "CUDA_ERROR_NOT_FOUND", SUCCESS;
+        case INVALID_HANDLE: return *name = "CUDA_ERROR_INVALID_HANDLE", SUCCESS;
         case NOT_READY: return *name = "CUDA_ERROR_NOT_READY", SUCCESS;
         default: return *name = "CUDA_ERROR_INVALID_VALUE", SUCCESS;
     }
@@ -131,20 +112,13 @@ API cuMemPoolGetAttribute(void*, int attribute, void* value) {
     if (attribute != 8) return INVALID_VALUE;  // most bytes used
     return *(uint64_t*)value = used_high, SUCCESS;
 }
-API cuMemPoolTrimTo(void*, size_t keep) {
-    LOCK;
-    for (auto block = held.begin(); block != held.end() && held_bytes > keep;)
-        if (*block->free) held_bytes -= block->bytes, block = held.erase(block);
-        else block++;
-    return SUCCESS;
-}
 API cuDevicePrimaryCtxRetain(void** retained, int device) { return *retained = (void*)(uintptr_t)(1 + device), SUCCESS; }
 API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 API cuCtxGetCurrent(void** current) { return *current = context, SUCCESS; }
 API cuCtxSetCurrent(void* current) { return context = current, SUCCESS; }
 API cuMemGetInfo_v2(size_t* free, size_t* total) {
     LOCK;
-    return *total = memory(), *free = *total - used - held_bytes, SUCCESS;
+    return *total = memory(), *free = *total - used, SUCCESS;
 }
 
 API cuStreamCreate(void** stream, unsigned) {
@@ -168,12 +142,6 @@ API cuCtxSynchronize() {
     LOCK;
     default_stream.wait();
     for (auto& stream : streams) stream.second->wait();
-    return SUCCESS;
-}
-
-API cuStreamWaitEvent(void* stream, void* event, unsigned) {
-    LOCK;
-    if (auto record = ((Event*)event)->record) stream_of(stream).queue.push_back([=] { record->wait(); });
     return SUCCESS;
 }
 
@@ -204,11 +172,6 @@ API cuEventSynchronize(void* event) {
     if (auto record = ((Event*)event)->record) record->wait();
     return SUCCESS;
 }
-API cuEventQuery(void* event) {
-    LOCK;
-    auto record = ((Event*)event)->record;
-    return !record || record->reached ? SUCCESS : NOT_READY;
-}
 API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
     LOCK;
     auto from = ((Event*)start)->record, to = ((Event*)end)->record;
@@ -217,54 +180,31 @@ API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
     return *milliseconds = (float)(to->milliseconds - from->milliseconds), SUCCESS;
 }
 
-API cuMemHostAlloc(void** place, size_t bytes, unsigned) {
+API cuMemAllocAsync(Pointer* pointer, size_t bytes, void* stream) {
     LOCK;
-    if (posix_memalign(place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
-    std::memset(*place, PATTERN, bytes);
-    pinned[(char*)*place] = bytes;
-    return SUCCESS;
-}
-API cuMemFreeHost(void* place) {
-    LOCK;
-    if (!pinned.erase((char*)place)) return INVALID_VALUE;
-    return std::free(place), SUCCESS;
-}
-API cuMemAllocAsync(Pointer* pointer, size_t bytes, void*) {
-    LOCK;
+    // The pool gives again what has been freed before in the stream's order.
+    if (used + bytes > memory()) stream_of(stream).wait();
     void* place = nullptr;
-    size_t taken = take(bytes ? bytes : 1);
-    if (!taken || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
+    if (used + bytes > memory() || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
     std::memset(place, PATTERN, bytes);
-    allocated[(Pointer)place] = taken;
+    allocated[(Pointer)place] = bytes;
+    used += bytes;
+    used_high = std::max(used_high, used);
     return *pointer = (Pointer)place, SUCCESS;
 }
 API cuMemFreeAsync(Pointer pointer, void* stream) {
     LOCK;
-    auto found = allocated.find(pointer);
-    if (found == allocated.end()) {
-        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
-        std::_Exit(134);
-    }
-    Block block{found->second, std::make_shared<bool>(false)};
-    allocated.erase(found);
-    used -= block.bytes, held_bytes += block.bytes;
-    held.push_back(block);
-    stream_of(stream).queue.push_back([=] {
-        std::free((void*)pointer);
-        *block.free = true;
-    });
+    stream_of(stream).queue.push_back([=] { release(pointer); });
     return SUCCESS;
 }
 API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {
     LOCK;
-    if (is_pinned(from)) return stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, from, bytes); }), SUCCESS;
     auto copy = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
     stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, copy->data(), bytes); });
     return SUCCESS;
 }
 API cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void* stream) {
     LOCK;
-    if (is_pinned(to)) return stream_of(stream).queue.push_back([=] { std::memcpy(to, (void*)from, bytes); }), SUCCESS;
     stream_of(stream).wait();
     std::memcpy(to, (void*)from, bytes);
     return SUCCESS;
