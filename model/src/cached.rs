@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use thiserror::Error;
-use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Lookup, Op, Operand, TensorId, View};
+use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Op, Operand, TensorId, View};
 
 /// Where a tensor's axes lie in the sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,35 +305,16 @@ impl<D: IntegerDevice> Step<'_, '_, D> {
         let value = match op {
             Op::Einsum(e) => self.einsum(layer, e)?,
             Op::View(v) => self.view(layer, v)?,
-            Op::Lookup(l) => self.lookup(layer, l)?,
-            Op::Advice(a) => self.advice(layer, a)?,
+            Op::Lookup(l) => executor::look_up(self.cache.device, self.cache.graph, layer, l, |t| self.read(layer, t))?,
+            Op::Advice(a) => {
+                let (device, graph) = (self.cache.device, self.cache.graph);
+                executor::advise(device, graph, layer, a, |t| self.read(layer, t), |t| self.shape(t))?
+            }
         };
         if let Some(output) = op.output() {
             self.keep(output, value);
         }
         Ok(())
-    }
-
-    fn lookup(&self, layer: &str, l: &Lookup) -> Result<D::Integers, ExecuteError> {
-        let table = l.table.map(|table| self.read(layer, table)).transpose()?;
-        let within = executor::found_within(self.cache.graph, l);
-        let found = self.cache.device.look_up(self.read(layer, l.input)?, l, table, within);
-        found.map_err(|value| executor::beyond(layer, l, value))
-    }
-
-    fn advice(&self, layer: &str, a: &Advice) -> Result<D::Integers, ExecuteError> {
-        let (device, within) = (self.cache.device, executor::within(self.cache.graph, a.output));
-        let advised = match &a.rule {
-            AdviceRule::Max { input } => {
-                let row = self.shape(*input).last().copied().unwrap_or(1);
-                Ok(device.row_max(self.read(layer, *input)?, row))
-            }
-            AdviceRule::FloorDiv { numerator, denominator } => {
-                device.floor_div(self.read(layer, *numerator)?, self.read(layer, *denominator)?, within)
-            }
-            AdviceRule::Rsqrt { input, exponent } => device.rsqrt(self.read(layer, *input)?, *exponent, within),
-        };
-        advised.map_err(|value| executor::not_positive(layer, value))
     }
 
     fn einsum(&self, layer: &str, e: &Einsum) -> Result<D::Integers, ExecuteError> {

@@ -236,25 +236,12 @@ impl<'a, D: IntegerDevice> Run<'a, D> {
     }
 
     fn lookup(&self, l: &Lookup) -> Result<D::Integers, ExecuteError> {
-        let table = l.table.map(|table| self.read(table)).transpose()?;
-        let found = self.device.look_up(self.read(l.input)?, l, table, found_within(self.graph, l));
-        found.map_err(|value| beyond(self.layer, l, value))
+        look_up(self.device, self.graph, self.layer, l, |tensor| self.read(tensor))
     }
 
     fn advice(&self, a: &Advice) -> Result<D::Integers, ExecuteError> {
-        let advised = match &a.rule {
-            AdviceRule::Max { input } => {
-                let row = self.graph.tensor(*input).shape.last().copied().unwrap_or(1);
-                Ok(self.device.row_max(self.read(*input)?, row))
-            }
-            AdviceRule::FloorDiv { numerator, denominator } => {
-                self.device.floor_div(self.read(*numerator)?, self.read(*denominator)?, within(self.graph, a.output))
-            }
-            AdviceRule::Rsqrt { input, exponent } => {
-                self.device.rsqrt(self.read(*input)?, *exponent, within(self.graph, a.output))
-            }
-        };
-        advised.map_err(|value| not_positive(self.layer, value))
+        let shape = |tensor| self.graph.tensor(tensor).shape.clone();
+        advise(self.device, self.graph, self.layer, a, |tensor| self.read(tensor), shape)
     }
 }
 
@@ -264,19 +251,47 @@ pub(crate) fn within(graph: &Graph, id: TensorId) -> RangeInclusive<i64> {
     *lo..=*hi
 }
 
-/// The interval of what a lookup finds; an assertion finds the values of its domain.
-pub(crate) fn found_within(graph: &Graph, l: &Lookup) -> RangeInclusive<i64> {
-    l.output.map_or(l.lo..=l.lo + ((1i64 << l.bits) - 1), |output| within(graph, output))
+/// Every element looked up.
+pub(crate) fn look_up<'v, D: IntegerDevice>(
+    device: &D,
+    graph: &Graph,
+    layer: &str,
+    l: &Lookup,
+    read: impl Fn(TensorId) -> Result<&'v D::Integers, ExecuteError>,
+) -> Result<D::Integers, ExecuteError>
+where
+    D::Integers: 'v,
+{
+    let hi = l.lo + ((1i64 << l.bits) - 1);
+    // An assertion finds the values of its domain.
+    let within = l.output.map_or(l.lo..=hi, |output| within(graph, output));
+    let table = l.table.map(&read).transpose()?;
+    let found = device.look_up(read(l.input)?, l, table, within);
+    found.map_err(|Forbidden(value)| ExecuteError::Forbidden { layer: layer.into(), value, lo: l.lo, hi })
 }
 
-/// A value beyond an end of a lookup's domain.
-pub(crate) fn beyond(layer: &str, l: &Lookup, Forbidden(value): Forbidden) -> ExecuteError {
-    ExecuteError::Forbidden { layer: layer.into(), value, lo: l.lo, hi: l.lo + ((1i64 << l.bits) - 1) }
-}
-
-/// A value that has to be positive.
-pub(crate) fn not_positive(layer: &str, Forbidden(value): Forbidden) -> ExecuteError {
-    ExecuteError::Forbidden { layer: layer.into(), value, lo: 1, hi: i64::MAX }
+/// What the advice's rule finds in tensors of these shapes.
+pub(crate) fn advise<'v, D: IntegerDevice>(
+    device: &D,
+    graph: &Graph,
+    layer: &str,
+    a: &Advice,
+    read: impl Fn(TensorId) -> Result<&'v D::Integers, ExecuteError>,
+    shape: impl Fn(TensorId) -> Vec<usize>,
+) -> Result<D::Integers, ExecuteError>
+where
+    D::Integers: 'v,
+{
+    let within = within(graph, a.output);
+    let found = match &a.rule {
+        AdviceRule::Max { input } => Ok(device.row_max(read(*input)?, shape(*input).last().copied().unwrap_or(1))),
+        AdviceRule::FloorDiv { numerator, denominator } => {
+            device.floor_div(read(*numerator)?, read(*denominator)?, within)
+        }
+        AdviceRule::Rsqrt { input, exponent } => device.rsqrt(read(*input)?, *exponent, within),
+    };
+    // Denominators and radicands are positive.
+    found.map_err(|Forbidden(value)| ExecuteError::Forbidden { layer: layer.into(), value, lo: 1, hi: i64::MAX })
 }
 
 #[cfg(test)]
