@@ -175,47 +175,55 @@ fn tell(token: u32, text: &str, input: Option<u32>) {
     }
 }
 
-/// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may. `input` is the prompt's
-/// place among several.
-#[allow(clippy::too_many_arguments, reason = "an answer depends on all of these")]
-pub fn generate<D: IntegerDevice>(
-    device: &D,
-    graph: &Graph,
-    weights: &BTreeMap<TensorId, D::Integers>,
-    tokenizer: Option<&Tokenizer>,
-    tokens: Vec<u32>,
-    prompt: &Prompt,
-    sampling: Option<Sampling>,
-    input: Option<u32>,
-) -> Result<Answer, String> {
-    let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
-    let most = match prompt.max_new_tokens {
-        Some(most) if most as usize > lengths.answer => {
-            return Err(format!(
-                "maxNewTokens is {most}; the model was set up for answers of at most {} tokens (spec.model.tokens.answer)",
-                lengths.answer
-            ));
+/// A model on a device, and what reads its texts.
+pub struct Run<'a, D: IntegerDevice> {
+    pub device: &'a D,
+    pub model: &'a Graph,
+    pub weights: &'a BTreeMap<TensorId, D::Integers>,
+    pub tokenizer: Option<&'a Tokenizer>,
+}
+
+impl<D: IntegerDevice> Run<'_, D> {
+    /// Lets the model answer until it ends by itself, says a text at which to stop, or has said as much as it may. `input` is the prompt's
+    /// place among several.
+    pub fn generate(
+        &self,
+        tokens: Vec<u32>,
+        prompt: &Prompt,
+        sampling: Option<Sampling>,
+        input: Option<u32>,
+    ) -> Result<Answer, String> {
+        let &Self { device, model: graph, weights, tokenizer } = self;
+        let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
+        let most = match prompt.max_new_tokens {
+            Some(most) if most as usize > lengths.answer => {
+                return Err(format!(
+                    "maxNewTokens is {most}; the model was set up for answers of at most {} tokens (spec.model.tokens.answer)",
+                    lengths.answer
+                ));
+            }
+            most => most.map_or(lengths.answer, |most| most as usize),
+        };
+        let placed = language::Prompt::new(graph, &tokens).map_err(|error| error.to_string())?;
+        let mut stream = tokenizer.map(Tokenizer::stream);
+        let (mut answer, mut text) = (Vec::new(), String::new());
+        for token in placed.answer(device, weights, sampling).map_err(|error| error.to_string())?.take(most) {
+            let token = token.map_err(|error| error.to_string())?;
+            answer.push(token);
+            if let Some(stream) = &mut stream {
+                let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
+                tell(token, &said, input);
+                text.push_str(&said);
+            }
+            let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));
+            if ended || prompt.stop.iter().any(|stop| text.contains(stop)) {
+                break;
+            }
         }
-        most => most.map_or(lengths.answer, |most| most as usize),
-    };
-    let placed = language::Prompt::new(graph, &tokens).map_err(|error| error.to_string())?;
-    let mut stream = tokenizer.map(Tokenizer::stream);
-    let (mut answer, mut text) = (Vec::new(), String::new());
-    for token in placed.answer(device, weights, sampling).map_err(|error| error.to_string())?.take(most) {
-        let token = token.map_err(|error| error.to_string())?;
-        answer.push(token);
-        if let Some(stream) = &mut stream {
-            let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
-            tell(token, &said, input);
-            text.push_str(&said);
-        }
-        let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));
-        if ended || prompt.stop.iter().any(|stop| text.contains(stop)) {
-            break;
-        }
+        let text =
+            tokenizer.map(|tokenizer| tokenizer.decode(&answer)).transpose().map_err(|error| error.to_string())?;
+        let end = |text: &String| prompt.stop.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
+        let text = text.map(|text| text[..end(&text)].to_owned());
+        Ok(Answer { generated: Generated { prompt: tokens, answer }, sampling, text })
     }
-    let text = tokenizer.map(|tokenizer| tokenizer.decode(&answer)).transpose().map_err(|error| error.to_string())?;
-    let end = |text: &String| prompt.stop.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
-    let text = text.map(|text| text[..end(&text)].to_owned());
-    Ok(Answer { generated: Generated { prompt: tokens, answer }, sampling, text })
 }

@@ -5,7 +5,6 @@ use crds::{
     contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
-use formats::Tokenizer;
 use kernels::{Device, IntegerDevice, Ints};
 use model::language::{longest_text, text_inputs};
 use prover::Values;
@@ -26,7 +25,7 @@ use crate::{
     StageError,
     identity::identity,
     input::{self, Draw, Input, Inputs, Prompt},
-    language::{self, Answer},
+    language::{self, Answer, Run},
     source::fetch,
     store::Store,
 };
@@ -77,14 +76,6 @@ struct Given {
     inputs: Vec<Ints>,
     /// What a model that generates goes on with.
     answer: Option<Answer>,
-}
-
-/// What inputs are read for.
-struct Run<'a, D: IntegerDevice> {
-    device: &'a D,
-    model: &'a Graph,
-    weights: &'a BTreeMap<TensorId, D::Integers>,
-    tokenizer: Option<&'a Tokenizer>,
 }
 
 impl<D: IntegerDevice> Run<'_, D> {
@@ -149,8 +140,7 @@ impl<D: IntegerDevice> Run<'_, D> {
             Input::Values(inputs, draw) => (given_tokens(self.model, &inputs)?, draw, Prompt::default()),
         };
         let sampling = language::sampling(self.model, draw)?;
-        let (model, tokenizer) = (self.model, self.tokenizer);
-        language::generate(self.device, model, self.weights, tokenizer, tokens, &prompt, sampling, place)
+        self.generate(tokens, &prompt, sampling, place)
     }
 }
 
