@@ -53,7 +53,5 @@ fn the_transformer_reads_a_two() {
 fn every_stage_gives_the_same_bytes_on_the_gpu() {
     let Some(cuda) = device_under_test() else { return };
     let (model, pixels) = imported("digits/digits.onnx", "digit-0-7");
-    let (key, proof) = proved_on(&Cpu, &model, 4, vec![pixels.clone()]);
-    let (same_key, same_proof) = proved_on(&cuda, &model, 4, vec![pixels]);
-    assert!(key.to_bytes() == same_key.to_bytes() && proof == same_proof);
+    assert!(proved_on(&Cpu, &model, 4, vec![pixels.clone()]) == proved_on(&cuda, &model, 4, vec![pixels]));
 }

@@ -3,7 +3,7 @@
 use super::verdict::verify;
 use kernels::{Cpu, Device, Ints};
 use model::{Model, Subgraphs, execute, partition};
-use prover::{Values, aggregate, commit_boundary, prove, setup};
+use prover::{Boundary, Values, aggregate, commit_boundary, prove, setup};
 use verifier::Verified;
 use verifier::graph::Port;
 use verifier::key::{ModelKey, Security};
@@ -25,16 +25,17 @@ pub fn proved_drawn(model: &Model, subgraphs: u32, inputs: Vec<Ints>, sampling: 
 
 /// As [`proved`], on several inputs in one proof.
 pub fn proved_together(model: &Model, subgraphs: u32, given: Vec<Given>) -> Verified {
-    let (key, proof) = proved_by(&Cpu, model, subgraphs, given);
+    let (key, _, proof) = proved_by(&Cpu, model, subgraphs, given);
     verify(&key, &proof).expect("the proof is accepted")
 }
 
-/// Every stage on a device: the key and the proof.
-pub fn proved_on<D: Device>(device: &D, model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> (ModelKey, Vec<u8>) {
-    proved_by(device, model, subgraphs, vec![(inputs, None)])
+/// Every stage on a device: bytes of the key, what execute stores, and the proof.
+pub fn proved_on<D: Device>(device: &D, model: &Model, subgraphs: u32, inputs: Vec<Ints>) -> [Vec<u8>; 3] {
+    let (key, boundary, proof) = proved_by(device, model, subgraphs, vec![(inputs, None)]);
+    [key.to_bytes(), postcard::to_allocvec(&boundary).expect("it is plain data"), proof]
 }
 
-fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Given>) -> (ModelKey, Vec<u8>) {
+fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Given>) -> (ModelKey, Boundary, Vec<u8>) {
     let cut = partition(model, Subgraphs::Count(subgraphs)).expect("the model can be cut");
     let model_key =
         setup(device, model.graph.clone(), &model.weights, cut, Security::Bits128).expect("the model can be set up");
@@ -67,5 +68,5 @@ fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Gi
         |i| prove(device, &key, digest, boundary.root, i, &values).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
     let proofs = (0..subgraphs).map(prove).collect();
     let proof = aggregate(device, &key, statement, &boundary, proofs).expect("the proofs fit together");
-    (model_key, proof)
+    (model_key, boundary, proof)
 }
