@@ -1,5 +1,6 @@
-// The arithmetic by itself, for its tests: eight canonical words for each pair of words, three for each pair of extension elements.
-#include "extension.cuh"
+// The arithmetic by itself, for its tests: eight canonical words for each pair of words, four for each pair of extension elements; and the
+// transcript.
+#include "transcript.cuh"
 
 KERNEL(field_ops, THREADS, (const u64* a, const u64* b, u64 n, u64* out)) {
     FOR_EACH(i, n) {
@@ -22,5 +23,14 @@ KERNEL(extension_ops, THREADS, (const gl3* a, const gl3* b, u64 n, gl3* out)) {
         out[4 * i + 1] = gl3_canonical(gl3_line(a[i], b[i], gl3{b[i].c, a[i].b, 3}));
         out[4 * i + 2] = gl3_canonical(gl3_sum_reduce(sum));
         out[4 * i + 3] = gl3_canonical(gl3_scale(a[i], b[i].a));
+    }
+}
+
+// Absorbs `count` elements in each round and draws a challenge, of words whose first bit is zero: every second one is passed over.
+KERNEL(transcript_ops, THREADS, (u64* transcript, const gl3* elements, u32 count, u32 rounds, gl3* out)) {
+    if (threadIdx.x > 0) return;
+    for (u32 round = 0; round < rounds; round++) {
+        absorb(transcript, elements + round * count, count);
+        out[round] = draw<1ull << 63>(transcript);
     }
 }

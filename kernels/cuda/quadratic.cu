@@ -14,6 +14,11 @@ KERNEL(quadratic_round, THREADS, (const gl3* a, const gl3* b, u64 pairs, gl3* pa
     put_partial(partial, 2, 1, leading);
 }
 
+// out[i] = the line through values[2i] and values[2i + 1], at x.
+KERNEL(fold, THREADS, (const gl3* values, u64 n, gl3 x, gl3* out)) {
+    FOR_EACH(i, n) out[i] = gl3_line(values[2 * i], values[2 * i + 1], x);
+}
+
 // Sets the variable to x in both vectors and sums the next round of what is left, in one pass over memory.
 KERNEL(quadratic_fold_round, THREADS, (const gl3* a, const gl3* b, u64 pairs, gl3 x, gl3* out_a, gl3* out_b, gl3* partial)) {
     gl3 constant = gl3_of(0), leading = gl3_of(0);

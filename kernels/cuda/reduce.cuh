@@ -31,3 +31,10 @@ DEVICE void put_partial(gl3* partial, u32 count, u32 index, gl3 x) {
     x = block_sum(x);
     if (threadIdx.x == 0) partial[(u64)blockIdx.x * count + index] = x;
 }
+
+// The sum over the blocks of number `index` of the `count` that every block has, in the first thread of this block.
+DEVICE gl3 partial_sum(const gl3* partial, u64 blocks, u32 count, u32 index) {
+    gl3 sum = gl3_of(0);
+    for (u64 block = threadIdx.x; block < blocks; block += blockDim.x) sum = gl3_add(sum, partial[block * count + index]);
+    return block_sum(sum);
+}

@@ -3,9 +3,7 @@
 
 // out[index] = the sum over the blocks of partial[block][index], one block for each index.
 KERNEL(sum_partials, THREADS, (const gl3* partial, u64 blocks, u32 count, gl3* out)) {
-    gl3 sum = gl3_of(0);
-    for (u64 block = threadIdx.x; block < blocks; block += blockDim.x) sum = gl3_add(sum, partial[block * count + blockIdx.x]);
-    sum = block_sum(sum);
+    gl3 sum = partial_sum(partial, blocks, count, blockIdx.x);
     if (threadIdx.x == 0) out[blockIdx.x] = gl3_canonical(sum);
 }
 

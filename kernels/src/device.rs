@@ -4,12 +4,13 @@
 //! An index of a vector of `2^n` elements is `n` bits; a point lists coordinates for them, the most significant first.
 
 use crate::integers::IntegerDevice;
+use crate::sumcheck::{Children, Fractions, Layer, Product, Reduced};
 use std::fmt::Debug;
 use std::ops::Range;
 use verifier::commitment::Layout;
 pub use verifier::commitment::MultiProof;
 use verifier::field::{F, K};
-use verifier::transcript::Digest;
+use verifier::transcript::{Digest, Writer};
 
 /// The indices `(first + i) * 2^log_stride`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +38,6 @@ pub struct Opened {
     pub rows: Vec<Vec<F>>,
     /// Their joint Merkle proof.
     pub proof: MultiProof,
-}
-
-/// A factor of a product: a tensor over some of the product's joint axes, in their order, row-major.
-#[derive(Clone, Debug)]
-pub struct Factor<E> {
-    /// Joint axes, ascending.
-    pub axes: Vec<usize>,
-    /// Values.
-    pub values: E,
-}
-
-/// Fractions `p / (1 + q)` in a tensor's shape.
-#[derive(Clone, Debug)]
-pub struct Fractions<E> {
-    /// The shape.
-    pub shape: Vec<usize>,
-    /// Numerators.
-    pub p: E,
-    /// Denominators less one.
-    pub q: E,
 }
 
 /// `constant + sum factor * column`, elementwise over `len` elements.
@@ -157,27 +138,20 @@ pub trait Device: IntegerDevice {
     /// The slices, end to end.
     fn affine(&self, slices: &[Affine<Self::Integers>]) -> Self::Extension;
 
-    /// `sum_x prod_f factor_f[x restricted to its axes]` over joint axes of lengths `dims`.
-    fn product_total(&self, dims: &[usize], factors: &[Factor<Self::Extension>]) -> K;
+    /// The sum itself.
+    fn product_total(&self, product: &Product<Self::Integers, Self::Extension>) -> K;
 
-    /// With the last bit of the last axis longer than 1 as the variable: the sum's values at 0, 2, 3, .., `degree`.
-    fn product_round(&self, dims: &[usize], factors: &[Factor<Self::Extension>], degree: usize) -> Vec<K>;
-
-    /// Sets the last bit of rows of this length to `x`: rows become half as long, rounded up; past an odd end is zero.
-    fn fold_rows(&self, values: &mut Self::Extension, length: usize, x: K);
+    /// Proves the sum: every round's values at 0, 2, 3, .., `degree`.
+    fn product_sumcheck(
+        &self,
+        product: Product<Self::Integers, Self::Extension>,
+        degree: usize,
+        transcript: &mut Writer,
+    ) -> Reduced;
 
     /// Adds neighbours along the last axis longer than 1; an odd end stays alone.
     fn add_fractions(&self, below: &Fractions<Self::Extension>) -> Fractions<Self::Extension>;
 
-    /// Of neighbours even `p0 / (1 + q0)` and odd `p1 / (1 + q1)` along the last axis longer than 1: `p0 + c q0`, `q0`, `p1`, `q1`;
-    /// an odd end has the fraction 0 beside it.
-    fn split_fractions(&self, below: &Fractions<Self::Extension>, c: K) -> [Self::Extension; 4];
-
-    /// For every number of leading variables of a shape, from none: `eq` of the point's prefix at the prefix's indices.
-    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Self::Extension>;
-
-    /// For children as they are split, in this shape, with `P`, `Q` the parts of their sums: `h(0)` and the coefficient of `x^2` of
-    /// `h(x) = sum eq * (P + c Q)`, the last bit of the last axis longer than 1 at `x`. With children `u`, `q0`, `p1`, `q1`,
-    /// `P + c Q = u + p1 + q1 (u + c) + p1 q0`.
-    fn fraction_round(&self, shape: &[usize], children: [&Self::Extension; 4], eq: &Self::Extension, c: K) -> [K; 2];
+    /// Proves a layer's claim: every round's values at 0, 2, 3.
+    fn fraction_sumcheck(&self, layer: Layer<Self::Extension>, transcript: &mut Writer) -> Children;
 }

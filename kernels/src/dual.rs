@@ -2,11 +2,13 @@
 
 mod integers;
 
-use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use crate::device::{Affine, Device, Opened, Strided};
+use crate::integers::IntegerDevice;
+use crate::sumcheck::{Cells, Children, Factor, Fractions, Layer, Product, Reduced};
 use std::fmt::Debug;
 use verifier::commitment::Layout;
 use verifier::field::{F, K};
-use verifier::transcript::Digest;
+use verifier::transcript::{Digest, Writer};
 
 /// Runs every loop on both devices.
 ///
@@ -18,8 +20,8 @@ pub struct Dual<A, B>(pub A, pub B);
 /// A vector on both devices.
 type Both<A, B> = (<A as Device>::Extension, <B as Device>::Extension);
 
-/// Factors on either.
-type BothFactors<A, B> = (Vec<Factor<<A as Device>::Extension>>, Vec<Factor<<B as Device>::Extension>>);
+/// A product on a device.
+type ProductOf<'a, D> = Product<'a, <D as IntegerDevice>::Integers, <D as Device>::Extension>;
 
 /// What both say.
 fn same<T: PartialEq + Debug>(of: &str, a: T, b: T) -> T {
@@ -54,13 +56,20 @@ impl<A: Device, B: Device> Dual<A, B> {
         (Fractions { shape: shape(), p, q }, Fractions { shape: shape(), p: p_too, q: q_too })
     }
 
-    fn factors_apart(&self, factors: &[Factor<Both<A, B>>]) -> BothFactors<A, B> {
-        let apart = |factor: &Factor<Both<A, B>>| {
-            let (a, b) = self.apart(&factor.values);
-            let axes = || factor.axes.clone();
-            (Factor { axes: axes(), values: a }, Factor { axes: axes(), values: b })
+    fn product_apart<'a>(&self, product: &ProductOf<'a, Self>) -> (ProductOf<'a, A>, ProductOf<'a, B>) {
+        let apart = |Factor { axes, cells }: &Factor<'a, (A::Integers, B::Integers), Both<A, B>>| {
+            let (a, b) = match cells {
+                Cells::Integers((a, b)) => (Cells::Integers(a), Cells::Integers(b)),
+                Cells::Elements(values) => {
+                    let (a, b) = self.apart(values);
+                    (Cells::Elements(a), Cells::Elements(b))
+                }
+            };
+            (Factor { axes: axes.clone(), cells: a }, Factor { axes: axes.clone(), cells: b })
         };
-        factors.iter().map(apart).unzip()
+        let (a, b) = product.factors.iter().map(apart).unzip();
+        let (dims, scale) = (|| product.dims.clone(), product.scale);
+        (Product { dims: dims(), factors: a, scale }, Product { dims: dims(), factors: b, scale })
     }
 }
 
@@ -191,20 +200,15 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         self.made("affine", self.0.affine(&a), self.1.affine(&b))
     }
 
-    fn product_total(&self, dims: &[usize], factors: &[Factor<Both<A, B>>]) -> K {
-        let (a, b) = self.factors_apart(factors);
-        same("product_total", self.0.product_total(dims, &a), self.1.product_total(dims, &b))
+    fn product_total(&self, product: &ProductOf<Self>) -> K {
+        let (a, b) = self.product_apart(product);
+        same("product_total", self.0.product_total(&a), self.1.product_total(&b))
     }
 
-    fn product_round(&self, dims: &[usize], factors: &[Factor<Both<A, B>>], degree: usize) -> Vec<K> {
-        let (a, b) = self.factors_apart(factors);
-        same("product_round", self.0.product_round(dims, &a, degree), self.1.product_round(dims, &b, degree))
-    }
-
-    fn fold_rows(&self, values: &mut Both<A, B>, length: usize, x: K) {
-        self.0.fold_rows(&mut values.0, length, x);
-        self.1.fold_rows(&mut values.1, length, x);
-        self.compare("fold_rows", values);
+    fn product_sumcheck(&self, product: ProductOf<Self>, degree: usize, transcript: &mut Writer) -> Reduced {
+        let (a, b) = self.product_apart(&product);
+        let reduced = self.0.product_sumcheck(a, degree, &mut transcript.clone());
+        same("product_sumcheck", reduced, self.1.product_sumcheck(b, degree, transcript))
     }
 
     fn add_fractions(&self, below: &Fractions<Both<A, B>>) -> Fractions<Both<A, B>> {
@@ -214,20 +218,12 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         Fractions { shape, p: self.made("add_fractions", a.p, b.p), q: self.made("add_fractions", a.q, b.q) }
     }
 
-    fn split_fractions(&self, below: &Fractions<Both<A, B>>, c: K) -> [Both<A, B>; 4] {
-        let (a, b) = self.fractions_apart(below);
-        let mut second = self.1.split_fractions(&b, c).into_iter();
-        self.0.split_fractions(&a, c).map(|a| self.made("split_fractions", a, second.next().expect("four as well")))
-    }
-
-    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Both<A, B>> {
-        let (a, b) = (self.0.eq_prefixes(shape, point), self.1.eq_prefixes(shape, point));
-        same("eq_prefixes", a.len(), b.len());
-        a.into_iter().zip(b).map(|(a, b)| self.made("eq_prefixes", a, b)).collect()
-    }
-
-    fn fraction_round(&self, shape: &[usize], children: [&Both<A, B>; 4], eq: &Both<A, B>, c: K) -> [K; 2] {
-        let a = self.0.fraction_round(shape, children.map(|child| &child.0), &eq.0, c);
-        same("fraction_round", a, self.1.fraction_round(shape, children.map(|child| &child.1), &eq.1, c))
+    fn fraction_sumcheck(&self, layer: Layer<Both<A, B>>, transcript: &mut Writer) -> Children {
+        let (a, b): (Vec<_>, Vec<_>) = layer.below.iter().map(|below| self.fractions_apart(below)).unzip();
+        let Layer { point, c, claim, .. } = layer;
+        let first = Layer { below: a.iter().collect(), point, c, claim };
+        let second = Layer { below: b.iter().collect(), point, c, claim };
+        let children = self.0.fraction_sumcheck(first, &mut transcript.clone());
+        same("fraction_sumcheck", children, self.1.fraction_sumcheck(second, transcript))
     }
 }

@@ -42,6 +42,12 @@ pub enum DeviceError {
         /// In all.
         total: usize,
     },
+    /// The device and the host draw different challenges from the same messages.
+    #[error("{gpu} computes wrongly: its transcript is not the host's; see what nvidia-smi says of its memory")]
+    Wrong {
+        /// Which.
+        gpu: String,
+    },
     /// Something larger than the kernels are made for.
     #[error("{0}")]
     Limit(String),
@@ -60,7 +66,7 @@ pub enum DeviceError {
 impl DeviceError {
     /// Whether another process may succeed: a device may be free again by then.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Memory { .. } | Self::Driver { .. })
+        matches!(self, Self::Memory { .. } | Self::Driver { .. } | Self::Wrong { .. })
     }
 
     /// Gives the work up, up to the [`attempt`] around it.

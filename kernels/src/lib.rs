@@ -10,13 +10,15 @@ pub mod floor;
 mod integers;
 mod ints;
 pub mod memory;
+pub mod sumcheck;
 mod usage;
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
-pub use device::{Affine, Device, Factor, Fractions, MultiProof, Opened, Strided};
+pub use device::{Affine, Device, MultiProof, Opened, Strided};
 pub use dual::Dual;
 pub use error::{DeviceError, attempt};
 pub use integers::{Forbidden, IntegerDevice, Part, Summand};
 pub use ints::Ints;
+pub use sumcheck::{Cells, Children, Factor, Fractions, Layer, Product, Reduced};
 pub use usage::{DeviceUsage, KernelUsage};

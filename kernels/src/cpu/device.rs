@@ -3,19 +3,19 @@
 use super::affine::affine;
 use super::contract::{contract, contract_ints, lift, permute};
 use super::encode::{Tree, encode_base, encode_extension, hash_rows, open_rows};
-use super::fractions::{add_fractions, eq_prefixes, fraction_round, split_fractions};
-use super::product::{product_round, product_total};
+use super::fractions::{add_fractions, fraction_sumcheck};
+use super::product::{product_sumcheck, product_total};
 use super::quadratic::{fold, round};
-use super::rows::fold_rows;
 use super::weights::{add_eq, add_powers, bind_columns, bind_rows, evaluate};
-use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use crate::device::{Affine, Device, Opened, Strided};
+use crate::sumcheck::{Children, Fractions, Layer, Product, Reduced};
 use crate::{Ints, with_ints};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
 use std::ops::Range;
 use verifier::commitment::Layout;
 use verifier::field::{F, K, from_i64};
-use verifier::transcript::Digest;
+use verifier::transcript::{Digest, Writer};
 
 /// The processor: all cores, SIMD where it pays.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,31 +127,19 @@ impl Device for Cpu {
         affine(slices)
     }
 
-    fn product_total(&self, dims: &[usize], factors: &[Factor<Vec<K>>]) -> K {
-        product_total(dims, factors)
+    fn product_total(&self, product: &Product<Ints, Vec<K>>) -> K {
+        product_total(product)
     }
 
-    fn product_round(&self, dims: &[usize], factors: &[Factor<Vec<K>>], degree: usize) -> Vec<K> {
-        product_round(dims, factors, degree)
-    }
-
-    fn fold_rows(&self, values: &mut Vec<K>, length: usize, x: K) {
-        *values = fold_rows(values, length, x);
+    fn product_sumcheck(&self, product: Product<Ints, Vec<K>>, degree: usize, transcript: &mut Writer) -> Reduced {
+        product_sumcheck(product, degree, transcript)
     }
 
     fn add_fractions(&self, below: &Fractions<Vec<K>>) -> Fractions<Vec<K>> {
         add_fractions(below)
     }
 
-    fn split_fractions(&self, below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
-        split_fractions(below, c)
-    }
-
-    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
-        eq_prefixes(shape, point)
-    }
-
-    fn fraction_round(&self, shape: &[usize], children: [&Vec<K>; 4], eq: &Vec<K>, c: K) -> [K; 2] {
-        fraction_round(shape, children, eq, c)
+    fn fraction_sumcheck(&self, layer: Layer<Vec<K>>, transcript: &mut Writer) -> Children {
+        fraction_sumcheck(&layer, transcript)
     }
 }

@@ -1,27 +1,16 @@
-//! Tensors of fractions `p / (1 + q)`: their sums, and the sumcheck over one layer of sums.
+//! Tensors of fractions `p / (1 + q)`: their sums, and the sumcheck over one layer of sums: see `verifier::argument::logup`.
 //!
 //! Layers are as long as they are: an odd end is paired with the fraction 0/1, so padding costs nothing.
 
 use super::PARALLEL_FROM;
-use super::rows::{Pairs, pairs};
-use crate::device::Fractions;
-use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
+use super::rows::{Pairs, fold_rows, pairs};
+use crate::sumcheck::{Children, Fractions, Layer, halve, row_length};
+use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
+use verifier::argument::logup::Fraction;
 use verifier::field::{F, K};
-
-/// The shape with its last axis that is longer than 1 halved, rounded up.
-pub fn halve(shape: &[usize]) -> Vec<usize> {
-    let mut above = shape.to_vec();
-    if let Some(d) = above.iter_mut().rev().find(|d| **d > 1) {
-        *d = d.div_ceil(2);
-    }
-    above
-}
-
-/// Length of the rows whose neighbours are added: the last axis longer than 1.
-pub fn row_length(shape: &[usize]) -> usize {
-    shape.iter().rev().copied().find(|&d| d > 1).unwrap_or(1)
-}
+use verifier::transcript::{Transcript, Writer};
 
 fn words(x: &K) -> [F; 3] {
     let words: &[F] = x.as_basis_coefficients_slice();
@@ -53,7 +42,7 @@ pub fn add_fractions(below: &Fractions<Vec<K>>) -> Fractions<Vec<K>> {
 }
 
 /// Of neighbours even `p0 / (1 + q0)` and odd `p1 / (1 + q1)`: `p0 + c q0`, `q0`, `p1`, `q1`.
-pub fn split_fractions(below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
+fn split_fractions(below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
     let neighbours = Pairs::new(below.p.len(), row_length(&below.shape));
     neighbours.map(|run, [u, q_even, p_odd, q_odd]| {
         let below = pairs(&below.p[run.elements.clone()]).zip(pairs(&below.q[run.elements]));
@@ -65,7 +54,7 @@ pub fn split_fractions(below: &Fractions<Vec<K>>, c: K) -> [Vec<K>; 4] {
 }
 
 /// One round of the sumcheck over a layer; `eq` is over the shape's halves.
-pub fn fraction_round(shape: &[usize], [u, q, p, r]: [&Vec<K>; 4], eq: &[K], c: K) -> [K; 2] {
+fn fraction_round(shape: &[usize], [u, q, p, r]: [&Vec<K>; 4], eq: &[K], c: K) -> [K; 2] {
     Pairs::new(u.len(), row_length(shape)).sum(|run| {
         let values = [u, q, p, r].map(|v| pairs(&v[run.elements.clone()]));
         let [u, q, p, r] = values;
@@ -78,6 +67,71 @@ pub fn fraction_round(shape: &[usize], [u, q, p, r]: [&Vec<K>; 4], eq: &[K], c: 
         }
         sums
     })
+}
+
+/// What the rounds so far leave: the claim on the sum of the quadratic factor, and `eq` of the bound variables.
+struct Claim {
+    value: K,
+    bound: K,
+}
+
+impl Claim {
+    /// Writes the round polynomial's values, given `h(0)` and the coefficient of `x^2` of its quadratic factor, and draws the challenge.
+    fn round(&mut self, z: K, [at_zero, top]: [K; 2], transcript: &mut Writer) -> K {
+        // The claim is (1 - z) h(0) + z h(1). A challenge z that is 0 would leave h(1) open; no prover meets one.
+        let at_one = (self.value - (K::ONE - z) * at_zero) * z.try_inverse().unwrap_or(K::ZERO);
+        let linear = at_one - at_zero - top;
+        let h = |x: K| at_zero + x * (linear + x * top);
+        let eq = |x: K| z * x + (K::ONE - z) * (K::ONE - x);
+        transcript.write_all(&[0, 2, 3].map(|x| self.bound * eq(K::from_usize(x)) * h(K::from_usize(x))));
+        let x = transcript.challenge();
+        *self = Self { value: h(x), bound: self.bound * eq(x) };
+        x
+    }
+}
+
+/// A tree in the rounds of a layer.
+struct Tree {
+    shape: Vec<usize>,
+    /// As they are split.
+    children: [Vec<K>; 4],
+}
+
+/// All rounds of a layer, and what is left of it. The summand's factor `eq` is linear in each variable, so the loops compute only the other,
+/// quadratic factor, and of that no value that follows from the claim (Gruen 2024/108, section 3).
+pub fn fraction_sumcheck(layer: &Layer<Vec<K>>, transcript: &mut Writer) -> Children {
+    let Layer { below, point, c, claim } = layer;
+    // Many lookups have one shape.
+    let mut eq: BTreeMap<&[usize], Vec<Vec<K>>> = BTreeMap::new();
+    if let Some((_, prefix)) = point.split_last() {
+        for below in below {
+            eq.entry(&below.shape).or_insert_with(|| eq_prefixes(&halve(&halve(&below.shape)), prefix));
+        }
+    }
+    let split = |below: &&Fractions<Vec<K>>| Tree { shape: halve(&below.shape), children: split_fractions(below, *c) };
+    let mut trees: Vec<Tree> = below.iter().map(split).collect();
+    let mut claim = Claim { value: *claim, bound: K::ONE };
+    let mut reduced = Vec::with_capacity(point.len());
+    for (open, &z) in point.iter().enumerate().rev() {
+        let mut h = [K::ZERO; 2];
+        for ((tree, below), power) in trees.iter().zip(below).zip(c.square().powers()) {
+            let part = fraction_round(&tree.shape, tree.children.each_ref(), &eq[below.shape.as_slice()][open], *c);
+            h.iter_mut().zip(part).for_each(|(h, p)| *h += power * p);
+        }
+        let x = claim.round(z, h, transcript);
+        for Tree { shape, children } in &mut trees {
+            let length = row_length(shape);
+            children.iter_mut().for_each(|child| *child = fold_rows(child, length, x));
+            *shape = halve(shape);
+        }
+        reduced.push(x);
+    }
+    reduced.reverse();
+    let ends = trees.iter().map(|tree| {
+        let [u, q_even, p_odd, q_odd] = tree.children.each_ref().map(|child| child[0]);
+        [Fraction { p: u - *c * q_even, q: q_even }, Fraction { p: p_odd, q: q_odd }]
+    });
+    Children { point: reduced, pairs: ends.collect() }
 }
 
 /// Of every element `t` the pair `t (1 - x)`, `t x`, in rows of this length.
@@ -101,7 +155,7 @@ fn unfold_rows(values: &[K], elements: usize, length: usize, x: K) -> Vec<K> {
 }
 
 /// `eq(prefix of the point, .)` over the indices that a tensor of this shape has at every depth, the empty one first.
-pub fn eq_prefixes(shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
+fn eq_prefixes(shape: &[usize], point: &[K]) -> Vec<Vec<K>> {
     let mut shapes = vec![shape.to_vec()];
     for _ in point {
         let next = halve(&shapes[shapes.len() - 1]);

@@ -12,7 +12,6 @@ mod rows;
 mod weights;
 
 pub use device::Cpu;
-pub use fractions::{halve, row_length};
 pub use quadratic::{fold, round};
 
 /// Work items (field multiplications, roughly) below which a loop stays on one thread.

@@ -1,30 +1,73 @@
-//! Sumcheck over a product of tensors that share axes: `sum_x prod_f factor_f[x restricted to its axes]`.
-//!
-//! Variables are bound from the last axis's least significant bit on. Axes are as long as they are: an odd end is
-//! paired with zero, so padding costs nothing.
+//! Sumcheck over a product of tensors that share axes: see `verifier::argument::sumcheck`.
 
 use super::PARALLEL_FROM;
-use crate::device::Factor;
+use super::contract::lift;
+use super::rows::fold_rows;
+use crate::Ints;
+use crate::sumcheck::{Cells, Factor, Product, Reduced, next_axis};
 use p3_field::PrimeCharacteristicRing;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use verifier::field::K;
+use verifier::transcript::{Transcript, Writer};
 
-/// The axis whose last bit is bound next.
-fn next_axis(dims: &[usize]) -> Option<usize> {
-    dims.iter().rposition(|&d| d > 1)
+/// A factor of field elements.
+struct Lifted<'a> {
+    axes: Vec<usize>,
+    values: Cow<'a, [K]>,
+}
+
+impl<'a> Lifted<'a> {
+    fn borrowed(factor: &'a Factor<Ints, Vec<K>>) -> Self {
+        let values = match &factor.cells {
+            Cells::Integers(values) => lift(values).into(),
+            Cells::Elements(values) => values.into(),
+        };
+        Self { axes: factor.axes.clone(), values }
+    }
+
+    fn owned(factor: Factor<Ints, Vec<K>>) -> Self {
+        let values = match factor.cells {
+            Cells::Integers(values) => lift(values),
+            Cells::Elements(values) => values,
+        };
+        Self { axes: factor.axes, values: values.into() }
+    }
 }
 
 /// The sum itself.
-pub fn product_total(dims: &[usize], factors: &[Factor<Vec<K>>]) -> K {
+pub fn product_total(product: &Product<Ints, Vec<K>>) -> K {
+    let factors: Vec<Lifted> = product.factors.iter().map(Lifted::borrowed).collect();
+    product.scale * total(&product.dims, &factors)
+}
+
+fn total(dims: &[usize], factors: &[Lifted]) -> K {
     let joint: usize = dims.iter().product();
     let rows: Vec<_> = factors.iter().map(|f| Rows::new(dims, &f.axes)).collect();
     let at = |i: usize| -> K { factors.iter().zip(&rows).map(|(f, r)| f.values[r.of(i)]).product() };
     (0..joint).into_par_iter().with_min_len(PARALLEL_FROM).map(at).sum()
 }
 
-/// The round polynomial's values at 0, 2, 3, .., `degree`; empty if no variable is left.
-pub fn product_round(dims: &[usize], factors: &[Factor<Vec<K>>], degree: usize) -> Vec<K> {
-    let Some(axis) = next_axis(dims) else { return Vec::new() };
+/// All rounds, and what is left.
+pub fn product_sumcheck(product: Product<Ints, Vec<K>>, degree: usize, transcript: &mut Writer) -> Reduced {
+    let Product { mut dims, factors, scale } = product;
+    let mut factors: Vec<Lifted> = factors.into_iter().map(Lifted::owned).collect();
+    let mut point = Vec::new();
+    while let Some(axis) = next_axis(&dims) {
+        round(&dims, axis, &factors, degree).into_iter().for_each(|value| transcript.write(scale * value));
+        let x = transcript.challenge();
+        for factor in factors.iter_mut().filter(|f| f.axes.contains(&axis)) {
+            factor.values = Cow::Owned(fold_rows(&factor.values, dims[axis], x));
+        }
+        dims[axis] = dims[axis].div_ceil(2);
+        point.push(x);
+    }
+    point.reverse();
+    Reduced { point, values: factors.iter().map(|f| f.values[0]).collect() }
+}
+
+/// The values at 0, 2, 3, .., `degree` with the last bit of this axis as the variable.
+fn round(dims: &[usize], axis: usize, factors: &[Lifted], degree: usize) -> Vec<K> {
     let length = dims[axis];
     let outer: usize = dims[..axis].iter().product();
     let (rows, constants): (Vec<_>, Vec<_>) = factors.iter().partition(|f| f.axes.contains(&axis));
@@ -137,4 +180,50 @@ fn general(rows: &[&[K]], range: core::ops::Range<usize>, degree: usize) -> Vec<
         sums.iter_mut().zip(products).for_each(|(s, p)| *s += p);
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verifier::argument::sumcheck::verify;
+    use verifier::transcript::Reader;
+
+    fn element(i: usize) -> K {
+        K::from_usize(i * i + 3).exp_u64(7)
+    }
+
+    #[test]
+    fn rounds_lead_from_the_sum_to_the_product_of_what_is_left() {
+        let dims = [3, 1, 6, 5];
+        let integers: Vec<i16> = (0..90).map(|i| i * 300 - 15_000).collect();
+        let integers = Ints::I16(integers);
+        for axes in
+            [vec![vec![0, 1, 2, 3]], vec![vec![0, 3], vec![2, 3]], vec![vec![0, 1], vec![2], vec![1, 2, 3], vec![3]]]
+        {
+            let mut factors: Vec<Factor<Ints, Vec<K>>> = axes
+                .into_iter()
+                .map(|axes: Vec<usize>| {
+                    let len: usize = axes.iter().map(|&a| dims[a]).product();
+                    Factor { cells: Cells::Elements((0..len).map(|i| element(i + axes.len() * 100)).collect()), axes }
+                })
+                .collect();
+            // Axes that no factor has would be summed as ones: give each an owner.
+            let dims: Vec<usize> =
+                (0..4).map(|a| if factors.iter().any(|f| f.axes.contains(&a)) { dims[a] } else { 1 }).collect();
+            if dims == [3, 1, 6, 5] {
+                factors.push(Factor { axes: vec![0, 1, 2, 3], cells: Cells::Integers(&integers) });
+            }
+            let degree = factors.len();
+            let product = Product { dims, factors, scale: element(9) };
+            let mut transcript = Writer::new("test");
+            let reduced = product_sumcheck(product.clone(), degree, &mut transcript);
+            let proof = transcript.finish();
+            let mut transcript = Reader::new("test", &proof);
+            let claim = product_total(&product);
+            let checked = verify(&mut transcript, claim, reduced.point.len(), degree).unwrap();
+            assert_eq!(checked.point, reduced.point);
+            assert_eq!(checked.value, product.scale * reduced.values.into_iter().product::<K>());
+            transcript.finish().unwrap();
+        }
+    }
 }

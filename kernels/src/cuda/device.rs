@@ -3,19 +3,21 @@
 use super::contract::{affine, contract, contract_ints, lift, permute};
 use super::einsum::einsum;
 use super::encode::{Tables, commit, open};
-use super::fractions::{add_fractions, eq_prefixes, fold_rows, fraction_round, split_fractions};
+use super::fractions::{add_fractions, fraction_sumcheck};
 use super::gpu::Gpu;
 use super::integers::{
     bytes_for, combine, concat, count_rows, edges, floor_div, limbs, look_up, pack, rearrange, row_max, rsqrt,
     table_entries,
 };
-use super::product::{product_round, product_total};
+use super::product::{product_sumcheck, product_total};
+use super::quadratic::{fold, fold_round, round};
 use super::vectors::{Elements, Integers, Tree, WORDS, Words, words};
 use super::weights::{add_at, add_eq, add_outer, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
-use crate::device::{Affine, Device, Factor, Fractions, Opened, Strided};
+use crate::device::{Affine, Device, Opened, Strided};
 use crate::error::DeviceError;
 use crate::integers::{Forbidden, IntegerDevice, Part, Summand};
+use crate::sumcheck::{Children, Fractions, Layer, Product, Reduced};
 use crate::usage::DeviceUsage;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use verifier::commitment::Layout;
 use verifier::field::{F, K};
 use verifier::graph::{AxisGroup, Lookup};
 use verifier::plan::{Limb, Table};
-use verifier::transcript::Digest;
+use verifier::transcript::{Digest, Writer};
 
 /// The interval of a tensor.
 type Within = RangeInclusive<i64>;
@@ -209,28 +211,15 @@ impl Device for Cuda {
     }
 
     fn round(&self, a: &Elements, b: &Elements) -> [K; 2] {
-        let (gpu, pairs) = (&self.gpu, a.len / 2);
-        let grid = gpu.grid(pairs);
-        let partial = gpu.elements(grid.blocks as usize * 2);
-        gpu.quadratic_round(grid, gpu.at(a), gpu.at(b), pairs as u64, gpu.at(&partial));
-        gpu.total(&partial, grid.blocks)
+        round(&self.gpu, a, b)
     }
 
     fn fold(&self, a: &mut Elements, b: &mut Elements, x: K) {
-        for values in [a, b] {
-            *values = fold_rows(&self.gpu, values, values.len, x);
-        }
+        (*a, *b) = (fold(&self.gpu, a, x), fold(&self.gpu, b, x));
     }
 
     fn fold_round(&self, a: &mut Elements, b: &mut Elements, x: K) -> [K; 2] {
-        let (gpu, pairs) = (&self.gpu, a.len / 4);
-        let grid = gpu.grid(pairs);
-        let partial = gpu.elements(grid.blocks as usize * 2);
-        let [to_a, to_b] = [gpu.elements(a.len / 2), gpu.elements(b.len / 2)];
-        let (from, to) = ((gpu.at(a), gpu.at(b)), (gpu.at(&to_a), gpu.at(&to_b)));
-        gpu.quadratic_fold_round(grid, from.0, from.1, pairs as u64, x.into(), to.0, to.1, gpu.at(&partial));
-        (*a, *b) = (to_a, to_b);
-        gpu.total(&partial, grid.blocks)
+        fold_round(&self.gpu, a, b, x)
     }
 
     fn lift(&self, values: &Integers) -> Elements {
@@ -253,31 +242,24 @@ impl Device for Cuda {
         affine(&self.gpu, slices)
     }
 
-    fn product_total(&self, dims: &[usize], factors: &[Factor<Elements>]) -> K {
-        product_total(&self.gpu, dims, factors)
+    fn product_total(&self, product: &Product<Integers, Elements>) -> K {
+        product_total(&self.gpu, product)
     }
 
-    fn product_round(&self, dims: &[usize], factors: &[Factor<Elements>], degree: usize) -> Vec<K> {
-        product_round(&self.gpu, dims, factors, degree)
-    }
-
-    fn fold_rows(&self, values: &mut Elements, length: usize, x: K) {
-        *values = fold_rows(&self.gpu, values, length, x);
+    fn product_sumcheck(
+        &self,
+        product: Product<Integers, Elements>,
+        degree: usize,
+        transcript: &mut Writer,
+    ) -> Reduced {
+        product_sumcheck(&self.gpu, &product, degree, transcript)
     }
 
     fn add_fractions(&self, below: &Fractions<Elements>) -> Fractions<Elements> {
         add_fractions(&self.gpu, below)
     }
 
-    fn split_fractions(&self, below: &Fractions<Elements>, c: K) -> [Elements; 4] {
-        split_fractions(&self.gpu, below, c)
-    }
-
-    fn eq_prefixes(&self, shape: &[usize], point: &[K]) -> Vec<Elements> {
-        eq_prefixes(&self.gpu, shape, point)
-    }
-
-    fn fraction_round(&self, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 2] {
-        fraction_round(&self.gpu, shape, children, eq, c)
+    fn fraction_sumcheck(&self, layer: Layer<Elements>, transcript: &mut Writer) -> Children {
+        fraction_sumcheck(&self.gpu, &layer, transcript)
     }
 }

@@ -1,11 +1,23 @@
 //! See `fractions.cu`.
 
 use super::gpu::Gpu;
-use super::vectors::Elements;
-use crate::cpu::{halve, row_length};
-use crate::device::Fractions;
-use p3_field::PrimeCharacteristicRing;
+use super::launch::{Grid, Layer, Pointer, THREADS};
+use super::transcript::{replay, state};
+use super::vectors::{Elements, WORDS};
+use super::weights::flat;
+use crate::sumcheck::{self, Children, Fractions, halve, row_length};
+use p3_field::{Field, PrimeCharacteristicRing};
+use std::collections::BTreeMap;
+use verifier::argument::logup::{DEGREE, Fraction};
 use verifier::field::K;
+use verifier::transcript::Writer;
+
+/// Blocks that one alone stands in for, rather than that all wait for each other in every round.
+const FEW_BLOCKS: usize = 8;
+/// Children of a tree's sums.
+const CHILDREN: usize = 4;
+/// Words of a tree as the kernels read it.
+const TREE_WORDS: usize = 13;
 
 /// See `Device::add_fractions`.
 pub fn add_fractions(gpu: &Gpu, below: &Fractions<Elements>) -> Fractions<Elements> {
@@ -17,27 +29,8 @@ pub fn add_fractions(gpu: &Gpu, below: &Fractions<Elements>) -> Fractions<Elemen
     Fractions { shape, p, q }
 }
 
-/// See `Device::split_fractions`.
-pub fn split_fractions(gpu: &Gpu, below: &Fractions<Elements>, c: K) -> [Elements; 4] {
-    let length = row_length(&below.shape);
-    let len = below.p.len / length * length.div_ceil(2);
-    let children = [0; 4].map(|_| gpu.elements(len));
-    let [even, q_even, p_odd, q_odd] = children.each_ref().map(|child| gpu.at(child));
-    let (p, q) = (gpu.at(&below.p), gpu.at(&below.q));
-    gpu.split_fractions(gpu.grid(len), p, q, length as u64, len as u64, c.into(), even, q_even, p_odd, q_odd);
-    children
-}
-
-/// See `Device::fold_rows`.
-pub fn fold_rows(gpu: &Gpu, values: &Elements, length: usize, x: K) -> Elements {
-    let len = values.len / length * length.div_ceil(2);
-    let out = gpu.elements(len);
-    gpu.fold_rows(gpu.grid(len), gpu.at(values), length as u64, len as u64, x.into(), gpu.at(&out));
-    out
-}
-
-/// See `Device::eq_prefixes`.
-pub fn eq_prefixes(gpu: &Gpu, shape: &[usize], point: &[K]) -> Vec<Elements> {
+/// `eq(prefix of the point, .)` over the indices that a tensor of this shape has at every depth, the empty one first.
+fn eq_prefixes(gpu: &Gpu, shape: &[usize], point: &[K]) -> Vec<Elements> {
     let mut shapes = vec![shape.to_vec()];
     for _ in point {
         let next = halve(&shapes[shapes.len() - 1]);
@@ -55,23 +48,129 @@ pub fn eq_prefixes(gpu: &Gpu, shape: &[usize], point: &[K]) -> Vec<Elements> {
     tables
 }
 
-/// See `Device::fraction_round`.
-pub fn fraction_round(gpu: &Gpu, shape: &[usize], children: [&Elements; 4], eq: &Elements, c: K) -> [K; 2] {
-    let [even, q_even, p_odd, q_odd] = children.map(|child| gpu.at(child));
-    let grid = gpu.grid(eq.len);
-    let partial = gpu.elements(grid.blocks as usize * 2);
-    let at = gpu.at(&partial);
-    gpu.fraction_round(
-        grid,
-        even,
-        q_even,
-        p_odd,
-        q_odd,
-        gpu.at(eq),
-        row_length(shape) as u64,
-        eq.len as u64,
-        c.into(),
-        at,
-    );
-    gpu.total(&partial, grid.blocks)
+/// A tree on its way through the rounds.
+struct Tree {
+    shape: Vec<usize>,
+    children: [Pointer; CHILDREN],
+    below: usize,
+    unfolded: usize,
+}
+
+/// All rounds of all trees, as the kernels read them.
+struct Schedule {
+    trees: Vec<u64>,
+    /// For every round, and for what is left after the last: pairs of the largest tree, and blocks for the pairs of all trees.
+    sizes: Vec<(usize, usize)>,
+    /// Where folded children go, by turns.
+    _folded: [Elements; 2],
+}
+
+impl Schedule {
+    fn new(
+        gpu: &Gpu,
+        below: &[&Fractions<Elements>],
+        eq: &BTreeMap<&[usize], Vec<Elements>>,
+        variables: usize,
+    ) -> Self {
+        let of = |below: &&Fractions<Elements>| Tree {
+            shape: halve(&below.shape),
+            children: [gpu.at(&below.p), gpu.at(&below.q), Pointer::NULL, Pointer::NULL],
+            below: row_length(&below.shape),
+            unfolded: 0,
+        };
+        let mut trees: Vec<Tree> = below.iter().map(of).collect();
+        let sums = |shape: &[usize]| shape.iter().product::<usize>();
+        let (once, twice) = trees.iter().fold((0, 0), |(once, twice), tree| {
+            let folded = halve(&tree.shape);
+            (once + sums(&folded), twice + sums(&halve(&folded)))
+        });
+        let folded = [once, twice].map(|len| gpu.elements(len * CHILDREN));
+        let mut schedule = Vec::with_capacity((variables + 1) * trees.len() * TREE_WORDS);
+        let mut sizes = Vec::with_capacity(variables + 1);
+        for number in 0..=variables {
+            let mut target = gpu.at(&folded[(number + 1) % 2]);
+            let (mut most, mut blocks) = (0, 0);
+            for (tree, below) in trees.iter_mut().zip(below) {
+                let (len, length) = (sums(&tree.shape), row_length(&tree.shape));
+                let mut to = [Pointer::NULL; CHILDREN];
+                if number > 0 {
+                    for child in &mut to {
+                        (*child, target) = (target, target.offset::<[u64; WORDS]>(len));
+                    }
+                }
+                let above = halve(&tree.shape);
+                let (table, pairs) = match variables.checked_sub(number + 1) {
+                    Some(open) => (gpu.at(&eq[below.shape.as_slice()][open]), sums(&above)),
+                    None => (Pointer::NULL, 0),
+                };
+                schedule.extend(tree.children.iter().chain(&to).chain([&table]).map(|pointer| pointer.word()));
+                schedule.extend([tree.below, length, pairs, tree.unfolded].map(|size| size as u64));
+                most = most.max(pairs);
+                blocks += pairs.div_ceil(THREADS as usize);
+                if number > 0 {
+                    (tree.children, tree.below) = (to, 0);
+                }
+                (tree.shape, tree.unfolded) = (above, length);
+            }
+            sizes.push((most, blocks));
+        }
+        Self { trees: schedule, sizes, _folded: folded }
+    }
+}
+
+/// See `Device::fraction_sumcheck`.
+pub fn fraction_sumcheck(gpu: &Gpu, layer: &sumcheck::Layer<Elements>, transcript: &mut Writer) -> Children {
+    let sumcheck::Layer { below, point, c, claim } = layer;
+    let (variables, count) = (point.len(), below.len());
+    // Many lookups have one shape.
+    let mut eq: BTreeMap<&[usize], Vec<Elements>> = BTreeMap::new();
+    if let Some((_, prefix)) = point.split_last() {
+        for below in below {
+            eq.entry(&below.shape).or_insert_with(|| eq_prefixes(gpu, &halve(&halve(&below.shape)), prefix));
+        }
+    }
+    let Schedule { trees, sizes, _folded } = Schedule::new(gpu, below, &eq, variables);
+    let coordinates: Vec<K> = point.iter().rev().flat_map(|&z| [z, z.try_inverse().unwrap_or(K::ZERO)]).collect();
+    let parts = [
+        trees,
+        flat(&c.square().powers().collect_n(count)).collect(),
+        flat(&coordinates).collect(),
+        flat(&[*claim, K::ONE]).collect(),
+        state(transcript, DEGREE),
+    ];
+    let (words, [trees, powers, coordinates, claim, state]) = gpu.upload_parts(&parts);
+    let (messages, challenges) = (variables * DEGREE, variables);
+    let out = gpu.elements(messages + challenges + CHILDREN * count);
+    let at = |index| gpu.at(&out).offset::<[u64; WORDS]>(index);
+    let layer = Layer {
+        trees,
+        powers,
+        coordinates,
+        claim,
+        transcript: state,
+        messages: at(0),
+        challenges: at(messages),
+        values: at(messages + challenges),
+        count: count as u32,
+        variables: variables as u32,
+        c: (*c).into(),
+    };
+    let long = sizes.iter().take_while(|&&(_, blocks)| blocks > FEW_BLOCKS).count();
+    for (number, &(most, _)) in sizes[..long].iter().enumerate() {
+        let grid = Grid { rows: count as u32, ..gpu.grid(most) };
+        let partial = gpu.elements(2 * grid.blocks as usize * count);
+        gpu.fraction_round(grid, layer, number as u32, gpu.at(&partial));
+        gpu.fraction_message(Grid { blocks: 1, rows: 1 }, layer, number as u32, gpu.at(&partial), grid.blocks);
+    }
+    gpu.fraction_rest(Grid { blocks: 1, rows: 1 }, layer, long as u32);
+    let out = gpu.download_elements(&out);
+    drop((words, eq));
+    let (rounds, values) = out.split_at(messages + challenges);
+    let (messages, challenges) = rounds.split_at(messages);
+    replay(gpu, transcript, messages, DEGREE, challenges);
+    let pairs = values.chunks_exact(CHILDREN).map(|children| {
+        let (u, q_even) = (children[0], children[1]);
+        [Fraction { p: u - *c * q_even, q: q_even }, Fraction { p: children[2], q: children[3] }]
+    });
+    Children { point: challenges.iter().rev().copied().collect(), pairs: pairs.collect() }
 }

@@ -6,7 +6,7 @@ use p3_field::{BasedVectorSpace, PrimeField64};
 use verifier::field::{F, K};
 
 /// Threads of a block, as the kernels are compiled for.
-const THREADS: u32 = 256;
+pub const THREADS: u32 = 256;
 /// Rows that a block hashes, one with each thread.
 const HASHED_ROWS: u32 = 128;
 /// Blocks for each multiprocessor: enough that none waits for the last.
@@ -76,6 +76,40 @@ pub struct Rows {
     pub low: u64,
 }
 
+/// See `product.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Sumcheck {
+    pub rounds: Pointer,
+    pub factors: Pointer,
+    pub digits: Pointer,
+    pub transcript: Pointer,
+    pub messages: Pointer,
+    pub challenges: Pointer,
+    pub values: Pointer,
+    pub count: u32,
+    pub degree: u32,
+    pub variables: u32,
+    pub scale: Element,
+}
+
+/// See `fractions.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Layer {
+    pub trees: Pointer,
+    pub powers: Pointer,
+    pub coordinates: Pointer,
+    pub claim: Pointer,
+    pub transcript: Pointer,
+    pub messages: Pointer,
+    pub challenges: Pointer,
+    pub values: Pointer,
+    pub count: u32,
+    pub variables: u32,
+    pub c: Element,
+}
+
 /// See `roots.cuh`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -96,6 +130,10 @@ unsafe impl DeviceRepr for Pass {}
 unsafe impl DeviceRepr for Roots {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Product {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Sumcheck {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Layer {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Scale {}
 // SAFETY: as above.
@@ -241,14 +279,9 @@ kernels! {
     fractions, THREADS {
         add_fractions(p: Pointer, q: Pointer, length: u64, n: u64, out_p: Pointer, out_q: Pointer);
         eq_extend(table: Pointer, x: Element, length: u64, n: u64, out: Pointer);
-        split_fractions(
-            p: Pointer, q: Pointer, length: u64, n: u64, c: Element, even: Pointer, q_even: Pointer, p_odd: Pointer,
-            q_odd: Pointer
-        );
-        fraction_round(
-            even: Pointer, q_even: Pointer, p_odd: Pointer, q_odd: Pointer, eq: Pointer, length: u64, n: u64, c: Element,
-            partial: Pointer
-        );
+        fraction_round(layer: Layer, number: u32, partial: Pointer);
+        fraction_message(layer: Layer, number: u32, partial: Pointer, blocks: u32);
+        fraction_rest(layer: Layer, number: u32);
     }
     hash, HASHED_ROWS {
         hash_rows(matrix: Pointer, rows: u64, width: u32, digests: Pointer);
@@ -284,18 +317,18 @@ kernels! {
     }
     product, THREADS {
         product_total(factors: Pointer, count: u32, digits: Pointer, joint: u64, partial: Pointer);
-        product_round(
-            factors: Pointer, count: u32, digits: Pointer, outer: u64, length: u64, degree: u32, partial: Pointer
-        );
+        product_round(sumcheck: Sumcheck, number: u32, partial: Pointer);
+        product_message(sumcheck: Sumcheck, number: u32, partial: Pointer, blocks: u32);
+        product_rest(sumcheck: Sumcheck, number: u32);
     }
     quadratic, THREADS {
+        fold(values: Pointer, n: u64, x: Element, out: Pointer);
         quadratic_round(a: Pointer, b: Pointer, pairs: u64, partial: Pointer);
         quadratic_fold_round(
             a: Pointer, b: Pointer, pairs: u64, x: Element, out_a: Pointer, out_b: Pointer, partial: Pointer
         );
     }
     rows, THREADS {
-        fold_rows(values: Pointer, length: u64, n: u64, x: Element, out: Pointer);
         gather(matrix: Pointer, width: u32, indices: Pointer, n: u64, out: Pointer);
     }
     sums, THREADS {
@@ -323,6 +356,7 @@ kernels! {
     field, THREADS {
         field_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
         extension_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
+        transcript_ops(transcript: Pointer, elements: Pointer, count: u32, rounds: u32, out: Pointer);
     }
 }
 

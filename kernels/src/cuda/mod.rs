@@ -19,8 +19,10 @@ mod images;
 mod integers;
 mod launch;
 mod product;
+mod quadratic;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod vectors;
 mod weights;
 

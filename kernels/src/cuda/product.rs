@@ -1,14 +1,18 @@
 //! See `product.cu`.
 
 use super::gpu::Gpu;
-use super::launch::{Grid, Pointer};
-use super::vectors::Elements;
-use crate::device::Factor;
-use cudarc::driver::CudaSlice;
+use super::launch::{Grid, Pointer, Sumcheck, THREADS};
+use super::transcript::{replay, state};
+use super::vectors::{Elements, Integers, WORDS};
+use crate::sumcheck::{Cells, Factor, Product, Reduced, next_axis};
 use verifier::field::K;
+use verifier::multilinear::axis_bits;
+use verifier::transcript::Writer;
 
 /// Points whose values one block sums.
 const POINTS: usize = 3;
+/// Pairs that one block takes alone, rather than that all wait for each other in every round.
+const FEW_PAIRS: usize = 8 * THREADS as usize;
 
 /// Digits of an index of one tensor, and what each weighs in another: divisor, length, stride.
 pub type Digits = Vec<[u64; 3]>;
@@ -34,63 +38,119 @@ fn digits(dims: &[usize], axes: &[usize]) -> Digits {
     digits
 }
 
-/// Factors as the kernels read them: four words each, then all digits.
-struct Described {
-    memory: CudaSlice<u64>,
-    count: u32,
+/// A factor on its way through the rounds, and as the kernels read it.
+struct Held<'a> {
+    axes: &'a [usize],
+    values: Pointer,
+    bytes: usize,
+    len: usize,
+    /// Length of the rows that the last challenge folds, 0 if it folds none.
+    unfolded: usize,
+    /// Where they go, by turns.
+    folded: [Option<Elements>; 2],
 }
 
-impl Described {
-    fn new(gpu: &Gpu, factors: &[Factor<Elements>], in_row: impl Fn(&[usize]) -> bool, outer: &[usize]) -> Self {
-        let (mut head, mut tail): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
-        for factor in factors {
-            let digits = digits(outer, &factor.axes);
-            let values = gpu.at(&factor.values).word();
-            head.extend([values, in_row(&factor.axes).into(), tail.len() as u64 / 3, digits.len() as u64]);
-            tail.extend(digits.into_iter().flatten());
-        }
-        head.append(&mut tail);
-        Self { memory: gpu.upload(&head), count: factors.len() as u32 }
+impl<'a> Held<'a> {
+    fn new(gpu: &Gpu, Factor { axes, cells }: &'a Factor<Integers, Elements>) -> Self {
+        let (values, bytes, len) = match cells {
+            Cells::Integers(values) => (gpu.integers_at(values), values.bytes, values.len),
+            Cells::Elements(values) => (gpu.at(values), 0, values.len),
+        };
+        Self { axes, values, bytes, len, unfolded: 0, folded: [None, None] }
     }
 
-    fn pointers(&self, gpu: &Gpu) -> (Pointer, Pointer) {
-        let head = gpu.pointer(&self.memory);
-        (head, head.offset::<[u64; 4]>(self.count as usize))
+    /// Appends it as it is in a round, with the axis that the round's variable is of, and takes it to the next.
+    fn describe(&mut self, gpu: &Gpu, dims: &[usize], axis: Option<usize>, words: &mut Vec<u64>, tail: &mut Vec<u64>) {
+        let in_row = axis.is_some_and(|axis| self.axes.contains(&axis));
+        let digits = digits(&dims[..axis.unwrap_or(0)], self.axes);
+        let mut target = Pointer::NULL;
+        if self.unfolded > 0 {
+            self.len = self.len / self.unfolded * self.unfolded.div_ceil(2);
+            self.folded.swap(0, 1);
+            // The first of a place is the longest that goes there.
+            target = gpu.at(self.folded[0].get_or_insert_with(|| gpu.elements(self.len)));
+        }
+        words.extend([self.values.word(), self.bytes as u64, target.word(), self.unfolded as u64, in_row.into()]);
+        words.extend([tail.len() as u64 / 3, digits.len() as u64]);
+        tail.extend(digits.into_iter().flatten());
+        if self.unfolded > 0 {
+            (self.values, self.bytes) = (target, 0);
+        }
+        self.unfolded = axis.filter(|_| in_row).map_or(0, |axis| dims[axis]);
     }
 }
 
 /// See `Device::product_total`.
-pub fn product_total(gpu: &Gpu, dims: &[usize], factors: &[Factor<Elements>]) -> K {
-    let joint = dims.iter().product();
-    let described = Described::new(gpu, factors, |_| false, dims);
-    let (head, digits) = described.pointers(gpu);
+pub fn product_total(gpu: &Gpu, product: &Product<Integers, Elements>) -> K {
+    let joint = product.dims.iter().product();
+    let (mut words, mut tail) = (Vec::new(), Vec::new());
+    // All axes are before one more, of length 1.
+    let dims: Vec<usize> = product.dims.iter().copied().chain([1]).collect();
+    for factor in &product.factors {
+        Held::new(gpu, factor).describe(gpu, &dims, Some(product.dims.len()), &mut words, &mut tail);
+    }
+    let (words, [factors, digits]) = gpu.upload_parts(&[words, tail]);
     let grid = gpu.grid(joint);
     let partial = gpu.elements(grid.blocks as usize);
-    gpu.product_total(grid, head, described.count, digits, joint as u64, gpu.at(&partial));
+    gpu.product_total(grid, factors, product.factors.len() as u32, digits, joint as u64, gpu.at(&partial));
+    drop(words);
     let [total] = gpu.total(&partial, grid.blocks);
-    total
+    product.scale * total
 }
 
-/// See `Device::product_round`.
-pub fn product_round(gpu: &Gpu, dims: &[usize], factors: &[Factor<Elements>], degree: usize) -> Vec<K> {
-    let Some(axis) = dims.iter().rposition(|&d| d > 1) else { return Vec::new() };
-    let (outer, length) = (&dims[..axis], dims[axis]);
-    let rows: usize = outer.iter().product();
-    let described = Described::new(gpu, factors, |axes| axes.contains(&axis), outer);
-    let (head, digits) = described.pointers(gpu);
-    let blocks = gpu.grid(rows * length.div_ceil(2)).blocks;
-    let partial = gpu.elements(blocks as usize * degree);
-    gpu.product_round(
-        Grid { blocks, rows: degree.div_ceil(POINTS) as u32 },
-        head,
-        described.count,
+/// See `Device::product_sumcheck`.
+pub fn product_sumcheck(
+    gpu: &Gpu,
+    product: &Product<Integers, Elements>,
+    degree: usize,
+    transcript: &mut Writer,
+) -> Reduced {
+    let mut dims = product.dims.clone();
+    let variables: usize = dims.iter().map(|&d| axis_bits(d)).sum();
+    let mut held: Vec<Held> = product.factors.iter().map(|factor| Held::new(gpu, factor)).collect();
+    let (mut rounds, mut factors, mut tail) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pairs = Vec::with_capacity(variables);
+    for _ in 0..=variables {
+        let axis = next_axis(&dims);
+        held.iter_mut().for_each(|factor| factor.describe(gpu, &dims, axis, &mut factors, &mut tail));
+        let Some(axis) = axis else { break };
+        let (outer, length) = (dims[..axis].iter().product::<usize>(), dims[axis]);
+        rounds.extend([outer as u64, length as u64]);
+        dims[axis] = length.div_ceil(2);
+        pairs.push(outer * dims[axis]);
+    }
+    let (words, [rounds, factors, digits, state]) =
+        gpu.upload_parts(&[rounds, factors, tail, state(transcript, degree)]);
+    let (messages, challenges, count) = (variables * degree, variables, held.len());
+    let out = gpu.elements(messages + challenges + count);
+    let at = |index| gpu.at(&out).offset::<[u64; WORDS]>(index);
+    let sumcheck = Sumcheck {
+        rounds,
+        factors,
         digits,
-        rows as u64,
-        length as u64,
-        degree as u32,
-        gpu.at(&partial),
-    );
-    gpu.download_elements(&gpu.sums(&partial, blocks, degree))
+        transcript: state,
+        messages: at(0),
+        challenges: at(messages),
+        values: at(messages + challenges),
+        count: count as u32,
+        degree: degree as u32,
+        variables: variables as u32,
+        scale: product.scale.into(),
+    };
+    let long = pairs.iter().take_while(|&&pairs| pairs > FEW_PAIRS).count();
+    for (number, &pairs) in pairs[..long].iter().enumerate() {
+        let grid = Grid { rows: degree.div_ceil(POINTS) as u32, ..gpu.grid(pairs) };
+        let partial = gpu.elements(grid.blocks as usize * degree);
+        gpu.product_round(grid, sumcheck, number as u32, gpu.at(&partial));
+        gpu.product_message(Grid { blocks: 1, rows: 1 }, sumcheck, number as u32, gpu.at(&partial), grid.blocks);
+    }
+    gpu.product_rest(Grid { blocks: 1, rows: 1 }, sumcheck, long as u32);
+    let out = gpu.download_elements(&out);
+    drop((words, held));
+    let (rounds, values) = out.split_at(messages + challenges);
+    let (messages, challenges) = rounds.split_at(messages);
+    replay(gpu, transcript, messages, degree, challenges);
+    Reduced { point: challenges.iter().rev().copied().collect(), values: values.to_vec() }
 }
 
 #[cfg(test)]

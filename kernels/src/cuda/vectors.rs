@@ -64,6 +64,18 @@ impl Gpu {
         Elements { memory: self.upload(&flat), len: values.len() }
     }
 
+    /// Copies vectors of words to the device, end to end; also says where each of them begins.
+    pub fn upload_parts<const N: usize>(&self, parts: &[Vec<u64>; N]) -> (CudaSlice<u64>, [Pointer; N]) {
+        let memory = self.upload(&parts.concat());
+        let mut next = self.pointer(&memory);
+        let begins = parts.each_ref().map(|part| {
+            let begin = next;
+            next = begin.offset::<u64>(part.len());
+            begin
+        });
+        (memory, begins)
+    }
+
     /// Room for so many.
     pub fn elements(&self, len: usize) -> Elements {
         Elements { memory: self.allocate(len * WORDS), len }

@@ -3,9 +3,10 @@
 //! Without a GPU the emulator stands in; with `PROOFMILL_TEST_GPU=n` it is GPU `n`.
 
 mod integers;
+mod sumchecks;
 
 use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
-use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, Factor, Fractions, IntegerDevice, Ints, Strided, attempt};
+use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, Strided, attempt};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use std::cell::Cell;
 use std::env;
@@ -199,64 +200,6 @@ fn axes_are_reordered() {
     let (random, shape) = (Random::new(7), [3, 4, 1, 5]);
     for order in [[0, 1, 2, 3], [3, 0, 1, 2], [1, 0, 3, 2], [3, 2, 1, 0]] {
         devices.permute(devices.upload_extension(random.elements(60)), &shape, &order);
-    }
-}
-
-#[test]
-fn products_of_tensors_that_share_axes() {
-    let Some(devices) = devices() else { return };
-    let random = Random::new(8);
-    let cases: [(&[usize], &[&[usize]]); 7] = [
-        (&[1], &[&[0]]),
-        (&[7], &[&[0], &[0]]),
-        (&[3, 1, 6, 5], &[&[0, 1, 2, 3]]),
-        (&[3, 1, 6, 5], &[&[0, 3], &[1, 2, 3]]),
-        (&[3, 2, 6, 5], &[&[0, 1], &[2], &[1, 2, 3], &[3]]),
-        (&[40, 50, 3], &[&[0, 2], &[1, 2], &[0, 1, 2], &[1], &[0]]),
-        (&[2, 1000], &[&[0, 1], &[1], &[1]]),
-    ];
-    for (dims, axes) in cases {
-        let mut dims = dims.to_vec();
-        let mut factors: Vec<_> = axes
-            .iter()
-            .map(|axes| {
-                let len = axes.iter().map(|&axis| dims[axis]).product();
-                Factor { axes: axes.to_vec(), values: devices.upload_extension(random.elements(len)) }
-            })
-            .collect();
-        let _ = devices.product_total(&dims, &factors);
-        while let Some(axis) = dims.iter().rposition(|&d| d > 1) {
-            for degree in 1..=axes.len() + 2 {
-                devices.product_round(&dims, &factors, degree);
-            }
-            for factor in factors.iter_mut().filter(|factor| factor.axes.contains(&axis)) {
-                devices.fold_rows(&mut factor.values, dims[axis], random.element());
-            }
-            dims[axis] = dims[axis].div_ceil(2);
-        }
-        assert_eq!(devices.product_round(&dims, &factors, 2), []);
-    }
-}
-
-#[test]
-fn trees_of_fractions() {
-    let Some(devices) = devices() else { return };
-    let random = Random::new(9);
-    for shape in [vec![1], vec![2], vec![5, 3], vec![1, 7, 1], vec![3, 1001]] {
-        let len = shape.iter().product();
-        let [p, q] = [0, 1].map(|_| devices.upload_extension(random.elements(len)));
-        let mut layer = Fractions { shape, p, q };
-        while layer.shape.iter().any(|&d| d > 1) {
-            let above = devices.add_fractions(&layer);
-            let c = random.element();
-            let children = devices.split_fractions(&layer, c);
-            let variables = above.shape.iter().map(|d| d.next_power_of_two().trailing_zeros() as usize).sum();
-            let eq = devices.eq_prefixes(&above.shape, &random.elements(variables));
-            if variables > 0 {
-                let _ = devices.fraction_round(&above.shape, children.each_ref(), &eq[variables - 1], c);
-            }
-            layer = above;
-        }
     }
 }
 

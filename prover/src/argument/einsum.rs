@@ -1,8 +1,7 @@
 //! See `verifier::argument::einsum`.
 
-use super::product::Product;
-use super::{Context, sumcheck, tensor};
-use kernels::{Device, Factor};
+use super::{Context, tensor};
+use kernels::{Cells, Device, Factor, Product, Reduced};
 use p3_field::{Field, PrimeCharacteristicRing};
 use verifier::argument::Rejection;
 use verifier::argument::einsum::{TermLabels, final_points, label_points};
@@ -41,14 +40,15 @@ pub fn prove<D: Device>(
             let inverse = k_from_i64(term.coefficient).try_inverse().unwrap_or_default();
             transcript.write((claim.value - known) * inverse);
         }
-        _ => transcript.write_all(&open.iter().map(|(_, product, _)| product.total()).collect::<Vec<_>>()),
+        _ => transcript
+            .write_all(&open.iter().map(|(_, product, _)| context.device.product_total(product)).collect::<Vec<_>>()),
     }
     for (term, product, labels) in open {
-        let (reduced, mut ends) = sumcheck::prove(transcript, product, labels.degree(term));
-        ends.truncate(term.operands.len());
-        transcript.write_all(&ends);
-        let points = final_points(einsum, &labels, &points, &reduced);
-        for (operand, value) in term.operands.iter().zip(ends) {
+        let Reduced { point, mut values } = context.device.product_sumcheck(product, labels.degree(term), transcript);
+        values.truncate(term.operands.len());
+        transcript.write_all(&values);
+        let points = final_points(einsum, &labels, &points, &point);
+        for (operand, value) in term.operands.iter().zip(values) {
             let point = operand.labels.iter().flat_map(|&l| points.of_label[l as usize].iter().copied()).collect();
             ledger.tensor(operand.tensor, point, value)?;
         }
@@ -63,10 +63,10 @@ fn product<'a, D: Device>(
     term: &Term,
     labels: &TermLabels,
     points: &[Vec<K>],
-) -> Product<'a, D> {
+) -> Product<'a, D::Integers, D::Extension> {
     let device = context.device;
     let place = |label: u8| labels.summed.iter().position(|&l| l == label);
-    let mut factors: Vec<Factor<D::Extension>> = term
+    let mut factors: Vec<Factor<D::Integers, D::Extension>> = term
         .operands
         .iter()
         .map(|operand| {
@@ -79,15 +79,15 @@ fn product<'a, D: Device>(
                 operand.labels.iter().enumerate().filter_map(|(axis, &l)| place(l).map(|p| (p, axis))).collect();
             order.sort_unstable();
             let (axes, order): (Vec<usize>, Vec<usize>) = order.into_iter().unzip();
-            Factor { axes, values: bound.into_order(device, &order) }
+            Factor { axes, cells: bound.into_order(device, &order) }
         })
         .collect();
     if labels.batch > 0 {
         let batch = &labels.summed[..labels.batch];
         let tables = batch.iter().map(|&l| eq_table(&points[l as usize], einsum.dims[l as usize]));
-        factors
-            .push(Factor { axes: (0..labels.batch).collect(), values: device.upload_extension(outer_product(tables)) });
+        let cells = Cells::Elements(device.upload_extension(outer_product(tables)));
+        factors.push(Factor { axes: (0..labels.batch).collect(), cells });
     }
     let dims = labels.summed.iter().map(|&l| einsum.dims[l as usize]).collect();
-    Product::new(device, dims, factors, labels.ones(einsum, points))
+    Product { dims, factors, scale: labels.ones(einsum, points) }
 }

@@ -1,8 +1,6 @@
 //! See `verifier::argument::merge`.
 
-use super::product::Product;
-use super::sumcheck;
-use kernels::{Device, Factor};
+use kernels::{Cells, Device, Factor, Product, Reduced};
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::ledger::PointValue;
 use verifier::argument::merge::DEGREE;
@@ -34,9 +32,10 @@ pub fn prove<D: Device>(
         device.add_outer(&mut weights, &rows, &last);
     }
     let axes: Vec<usize> = (0..tensor.shape.len()).collect();
-    let factors = [device.lift(values), weights].map(|values| Factor { axes: axes.clone(), values });
-    let (point, ends) =
-        sumcheck::prove(transcript, Product::new(device, tensor.shape.clone(), factors.into(), K::ONE), DEGREE);
-    transcript.write(ends[0]);
-    Some(PointValue { point, value: ends[0] })
+    let factors =
+        [Cells::Integers(values), Cells::Elements(weights)].map(|cells| Factor { axes: axes.clone(), cells }).into();
+    let product = Product { dims: tensor.shape.clone(), factors, scale: K::ONE };
+    let Reduced { point, values } = device.product_sumcheck(product, DEGREE, transcript);
+    transcript.write(values[0]);
+    Some(PointValue { point, value: values[0] })
 }

@@ -1,4 +1,5 @@
-//! The prover's side of `verifier::argument`: one file for each protocol, under the same name.
+//! The prover's side of `verifier::argument`: one file for each protocol, under the same name; but the rounds of a
+//! sumcheck, which a device plays in one go.
 
 pub mod einsum;
 mod fractions;
@@ -6,9 +7,7 @@ pub mod instance;
 pub mod logup;
 pub mod lookup;
 pub mod merge;
-mod product;
 pub mod subgraph;
-pub mod sumcheck;
 mod tensor;
 pub mod view;
 

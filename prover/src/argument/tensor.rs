@@ -1,55 +1,67 @@
 //! Tensors of field elements on their way into a sumcheck.
 
-use kernels::Device;
+use kernels::{Cells, Device};
 use verifier::field::K;
 use verifier::multilinear::{eq_table, split_point};
 
 /// Row-major values with the source axes that are left.
 #[derive(Debug)]
-pub struct Bound<E> {
+pub struct Bound<'a, I, E> {
     /// Axes of the source tensor, in the layout's order.
     pub axes: Vec<usize>,
     /// Lengths of those axes.
     pub shape: Vec<usize>,
     /// Values.
-    pub values: E,
+    pub cells: Cells<'a, I, E>,
 }
 
 /// Binds some axes of a tensor of integers: `points[axis]` is the axis's part of the point, `None` leaves it.
-pub fn bind<D: Device>(
+pub fn bind<'a, D: Device>(
     device: &D,
-    values: &D::Integers,
+    values: &'a D::Integers,
     shape: &[usize],
     points: &[Option<&[K]>],
-) -> Bound<D::Extension> {
+) -> Bound<'a, D::Integers, D::Extension> {
     let mut order: Vec<usize> = (0..shape.len()).filter(|&a| points[a].is_some()).collect();
     // The longest axis first: the rest of the work shrinks the most.
     order.sort_by_key(|&a| core::cmp::Reverse(shape[a]));
     let (mut axes, mut shape) = ((0..shape.len()).collect::<Vec<_>>(), shape.to_vec());
-    let mut bound = None;
+    let mut cells = Cells::Integers(values);
     for axis in order {
         let Some(place) = axes.iter().position(|&a| a == axis) else { continue };
         let weights = eq_table(points[axis].unwrap_or(&[]), shape[place]);
-        bound = Some(match &bound {
-            Some(values) => device.contract(values, &shape, place, &weights),
-            None => device.contract_ints(values, &shape, place, &weights),
+        cells = Cells::Elements(match &cells {
+            Cells::Integers(values) => device.contract_ints(values, &shape, place, &weights),
+            Cells::Elements(values) => device.contract(values, &shape, place, &weights),
         });
         axes.remove(place);
         shape.remove(place);
     }
-    Bound { axes, shape, values: bound.unwrap_or_else(|| device.lift(values)) }
+    Bound { axes, shape, cells }
 }
 
 /// The extension of a tensor of integers at a point.
 pub fn evaluate<D: Device>(device: &D, values: &D::Integers, shape: &[usize], point: &[K]) -> K {
     let points: Vec<_> = split_point(shape, point).into_iter().map(Some).collect();
-    device.download(&bind(device, values, shape, &points).values)[0]
+    device.download(&bind(device, values, shape, &points).into_elements(device))[0]
 }
 
-impl<E> Bound<E> {
+impl<'a, I, E> Bound<'a, I, E> {
+    /// The values as field elements.
+    pub fn into_elements<D: Device<Integers = I, Extension = E>>(self, device: &D) -> E {
+        match self.cells {
+            Cells::Integers(values) => device.lift(values),
+            Cells::Elements(values) => values,
+        }
+    }
+
     /// The values with the axes in this order, which must be a permutation of them.
-    pub fn into_order<D: Device<Extension = E>>(self, device: &D, order: &[usize]) -> E {
+    pub fn into_order<D: Device<Integers = I, Extension = E>>(self, device: &D, order: &[usize]) -> Cells<'a, I, E> {
+        if self.axes == order {
+            return self.cells;
+        }
         let places: Vec<usize> = order.iter().filter_map(|axis| self.axes.iter().position(|a| a == axis)).collect();
-        device.permute(self.values, &self.shape, &places)
+        let shape = self.shape.clone();
+        Cells::Elements(device.permute(self.into_elements(device), &shape, &places))
     }
 }

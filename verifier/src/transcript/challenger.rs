@@ -38,6 +38,11 @@ impl Challenger {
         Self { absorbed: domain.to_vec(), digest: [0; DIGEST], unread: 0 }
     }
 
+    /// What the next digest is of, once something more has been absorbed.
+    pub fn pending(&self) -> &[u8] {
+        &self.absorbed
+    }
+
     fn absorb(&mut self, bytes: &[u8]) {
         self.absorbed.extend_from_slice(bytes);
         self.unread = 0;

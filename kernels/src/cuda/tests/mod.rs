@@ -3,3 +3,4 @@
 mod emulator;
 mod field;
 mod sources;
+mod transcript;
