@@ -20,6 +20,9 @@ pub struct Dual<A, B>(pub A, pub B);
 /// A vector on both devices.
 type Both<A, B> = (<A as Device>::Extension, <B as Device>::Extension);
 
+/// A factor on a device.
+type FactorOf<'a, D> = Factor<'a, <D as IntegerDevice>::Integers, <D as Device>::Extension>;
+
 /// A product on a device.
 type ProductOf<'a, D> = Product<'a, <D as IntegerDevice>::Integers, <D as Device>::Extension>;
 
@@ -57,7 +60,7 @@ impl<A: Device, B: Device> Dual<A, B> {
     }
 
     fn product_apart<'a>(&self, product: &ProductOf<'a, Self>) -> (ProductOf<'a, A>, ProductOf<'a, B>) {
-        let apart = |Factor { axes, cells }: &Factor<'a, (A::Integers, B::Integers), Both<A, B>>| {
+        let apart = |Factor { axes, cells }: &FactorOf<'a, Self>| {
             let (a, b) = match cells {
                 Cells::Integers((a, b)) => (Cells::Integers(a), Cells::Integers(b)),
                 Cells::Elements(values) => {

@@ -44,8 +44,8 @@ struct Held<'a> {
     values: Pointer,
     bytes: usize,
     len: usize,
-    /// Length of the rows that the last challenge folds, 0 if it folds none.
-    unfolded: usize,
+    /// Length of the rows that the last challenge folds, if it folds any.
+    unfolded: Option<usize>,
     /// Where they go, by turns.
     folded: [Option<Elements>; 2],
 }
@@ -56,7 +56,7 @@ impl<'a> Held<'a> {
             Cells::Integers(values) => (gpu.integers_at(values), values.bytes, values.len),
             Cells::Elements(values) => (gpu.at(values), 0, values.len),
         };
-        Self { axes, values, bytes, len, unfolded: 0, folded: [None, None] }
+        Self { axes, values, bytes, len, unfolded: None, folded: [None, None] }
     }
 
     /// Appends it as it is in a round, with the axis that the round's variable is of, and takes it to the next.
@@ -64,19 +64,20 @@ impl<'a> Held<'a> {
         let in_row = axis.is_some_and(|axis| self.axes.contains(&axis));
         let digits = digits(&dims[..axis.unwrap_or(0)], self.axes);
         let mut target = Pointer::NULL;
-        if self.unfolded > 0 {
-            self.len = self.len / self.unfolded * self.unfolded.div_ceil(2);
+        if let Some(length) = self.unfolded {
+            self.len = self.len / length * length.div_ceil(2);
             self.folded.swap(0, 1);
             // The first of a place is the longest that goes there.
             target = gpu.at(self.folded[0].get_or_insert_with(|| gpu.elements(self.len)));
         }
-        words.extend([self.values.word(), self.bytes as u64, target.word(), self.unfolded as u64, in_row.into()]);
+        let unfolded = self.unfolded.unwrap_or(0) as u64;
+        words.extend([self.values.word(), self.bytes as u64, target.word(), unfolded, in_row.into()]);
         words.extend([tail.len() as u64 / 3, digits.len() as u64]);
         tail.extend(digits.into_iter().flatten());
-        if self.unfolded > 0 {
+        if self.unfolded.is_some() {
             (self.values, self.bytes) = (target, 0);
         }
-        self.unfolded = axis.filter(|_| in_row).map_or(0, |axis| dims[axis]);
+        self.unfolded = axis.filter(|_| in_row).map(|axis| dims[axis]);
     }
 }
 

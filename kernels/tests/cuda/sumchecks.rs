@@ -92,7 +92,7 @@ fn trees_of_fractions() {
             let mut point = random.elements(variables);
             if let Some(x) = point.get_mut(variables / 2) {
                 // Has no inverse; the devices do the same.
-                *x = if random.next() % 4 == 0 { K::default() } else { *x };
+                *x = if random.next().is_multiple_of(4) { K::default() } else { *x };
             }
             let (c, claim) = (random.element(), random.element());
             let layer = Layer { below: below.iter().collect(), point: &point, c, claim };

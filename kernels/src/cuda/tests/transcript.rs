@@ -1,8 +1,14 @@
-//! The transcript on the device where words are passed over, which challenges below the modulus hardly ever show.
+//! The transcript on the device: where words are passed over, which challenges below the modulus hardly ever show; and where it is not
+//! the host's.
 
 use crate::cuda::emulator::device_under_test;
 use crate::cuda::launch::Grid;
+use crate::cuda::transcript::replay;
 use crate::cuda::vectors::WORDS;
+use crate::error::{DeviceError, attempt};
+use p3_field::PrimeCharacteristicRing;
+use verifier::field::K;
+use verifier::transcript::{Transcript, Writer};
 
 const BOUND: u64 = 1 << 63;
 
@@ -40,4 +46,31 @@ fn words_beyond_the_bound_are_passed_over() {
         gpu.transcript_ops(Grid { blocks: 1, rows: 1 }, transcript, from, count as u32, rounds as u32, to);
         assert_eq!(gpu.download::<u64>(&out, WORDS * rounds), draws(bytes, &elements, count));
     }
+}
+
+#[test]
+fn a_device_that_draws_other_challenges_is_not_believed() {
+    let Some(cuda) = device_under_test() else { return };
+    let messages = [1, 2, 3, 4].map(K::from_u64);
+    let mut host = Writer::new("test");
+    let challenges: Vec<K> = messages
+        .chunks(2)
+        .map(|message| {
+            host.write_all(message);
+            host.challenge()
+        })
+        .collect();
+    let played = |messages: &[K], challenges: &[K]| {
+        let mut transcript = Writer::new("test");
+        attempt(|| replay(cuda.gpu(), &mut transcript, messages, 2, challenges)).map(|()| transcript.finish())
+    };
+    let wrong = DeviceError::Wrong { gpu: cuda.name().to_owned() };
+    assert_eq!(played(&messages, &challenges), Ok(host.finish()));
+    assert!(wrong.is_passing(), "another device may compute rightly");
+    for place in 0..messages.len() {
+        let mut messages = messages;
+        messages[place] += K::ONE;
+        assert_eq!(played(&messages, &challenges), Err(wrong.clone()));
+    }
+    assert_eq!(played(&messages, &[challenges[0], challenges[0]]), Err(wrong));
 }
