@@ -75,6 +75,11 @@ pub trait Device: IntegerDevice {
     /// Copies a vector from the device.
     fn download(&self, values: &Self::Extension) -> Vec<K>;
 
+    /// Copies vectors from the device, in one round trip where that is what costs.
+    fn download_all(&self, vectors: &[&Self::Extension]) -> Vec<Vec<K>> {
+        vectors.iter().map(|values| self.download(values)).collect()
+    }
+
     /// Reads `message` as rows of `2^log_width` elements, each column as the coefficients of a polynomial, evaluates the columns on the
     /// subgroup `2^log_inv_rate` times as large as the number of rows, and hashes the rows of values into a Merkle tree.
     fn commit_base(&self, message: &Self::Base, log_width: usize, log_inv_rate: usize) -> (Digest, Self::Tree);

@@ -107,6 +107,11 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         same("download", self.0.download(&values.0), self.1.download(&values.1))
     }
 
+    fn download_all(&self, vectors: &[&Both<A, B>]) -> Vec<Vec<K>> {
+        let (a, b): (Vec<_>, Vec<_>) = vectors.iter().map(|(a, b)| (a, b)).unzip();
+        same("download_all", self.0.download_all(&a), self.1.download_all(&b))
+    }
+
     fn commit_base(&self, message: &Self::Base, log_width: usize, log_inv_rate: usize) -> (Digest, Self::Tree) {
         let (a, first) = self.0.commit_base(&message.0, log_width, log_inv_rate);
         let (b, second) = self.1.commit_base(&message.1, log_width, log_inv_rate);

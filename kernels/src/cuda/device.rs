@@ -167,6 +167,10 @@ impl Device for Cuda {
         self.gpu.download_elements(values)
     }
 
+    fn download_all(&self, vectors: &[&Elements]) -> Vec<Vec<K>> {
+        self.gpu.download_all(vectors)
+    }
+
     fn commit_base(&self, message: &Words, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
         let from = self.gpu.pointer(&message.memory);

@@ -87,6 +87,19 @@ impl Gpu {
         K::reconstitute_from_base(words.into_iter().map(F::from_u64).collect())
     }
 
+    /// Copies vectors from the device, once they lie end to end there.
+    pub fn download_all(&self, vectors: &[&Elements]) -> Vec<Vec<K>> {
+        let mut all = self.elements(vectors.iter().map(|values| values.len).sum());
+        let mut next = 0;
+        for values in vectors.iter().filter(|values| values.len > 0) {
+            let (from, end) = (values.memory.slice(..values.len * WORDS), next + values.len * WORDS);
+            self.check("copying on it", self.stream.memcpy_dtod(&from, &mut all.memory.slice_mut(next..end)));
+            next = end;
+        }
+        let mut rest = self.download_elements(&all).into_iter();
+        vectors.iter().map(|values| rest.by_ref().take(values.len).collect()).collect()
+    }
+
     /// Where elements lie.
     pub fn at(&self, values: &Elements) -> Pointer {
         self.pointer(&values.memory)

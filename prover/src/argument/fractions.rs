@@ -20,10 +20,11 @@ impl<D: Device> Tree<D> {
         Self { layers }
     }
 
-    /// The sum.
-    pub fn root(&self, device: &D) -> Fraction {
-        let Fractions { p, q, .. } = &self.layers[0];
-        Fraction { p: device.download(p)[0], q: device.download(q)[0] }
+    /// The sums of trees.
+    pub fn roots(device: &D, trees: &[Self]) -> Vec<Fraction> {
+        let roots: Vec<&D::Extension> = trees.iter().flat_map(|tree| [&tree.layers[0].p, &tree.layers[0].q]).collect();
+        let roots = device.download_all(&roots).concat();
+        roots.chunks_exact(2).map(|root| Fraction { p: root[0], q: root[1] }).collect()
     }
 
     /// Number of variables of the leaves.

@@ -8,7 +8,7 @@ use verifier::transcript::{Transcript, Writer};
 
 /// Proves that the leaves of all trees sum to zero.
 pub(super) fn prove<D: Device>(device: &D, transcript: &mut Writer, trees: &[Tree<D>]) -> Vec<LeafClaim> {
-    let mut claims: Vec<Fraction> = trees.iter().map(|tree| tree.root(device)).collect();
+    let mut claims = Tree::roots(device, trees);
     claims.iter().for_each(|root| write(transcript, *root));
     let mut leaves: Vec<Option<LeafClaim>> = vec![None; trees.len()];
     let mut point: Vec<K> = Vec::new();

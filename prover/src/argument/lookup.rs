@@ -3,8 +3,8 @@
 use super::Context;
 use super::fractions::Tree;
 use super::logup;
-use super::tensor::evaluate;
-use crate::columns::{Leaf, Witness};
+use super::tensor::evaluate_all;
+use crate::columns::{Leaf, LookupColumns, Witness};
 use kernels::{Affine, Device, Fractions};
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::Rejection;
@@ -40,20 +40,30 @@ pub fn prove<D: Device>(
     }
     let mut leaves = logup::prove(device, transcript, &trees).into_iter();
     drop(trees);
-    let members = groups.iter().zip(leaves.by_ref()).flat_map(|(group, leaf)| {
-        let point = leaf.point[axis_bits(group.slices())..].to_vec();
-        group.lookups.iter().map(move |&lookup| (group.shape, lookup, point.clone()))
+    let members: Vec<_> = groups
+        .iter()
+        .zip(leaves.by_ref())
+        .flat_map(|(group, leaf)| {
+            let point = leaf.point[axis_bits(group.slices())..].to_vec();
+            group.lookups.iter().map(move |&lookup| (group.shape, lookup, point.clone()))
+        })
+        .collect();
+    let columns = members.iter().flat_map(|(shape, (place, _, lookup), point)| {
+        let LookupColumns { remainder, value, edges, excess } = &witness.lookups[*place];
+        let output = lookup.output.map(|t| context.held(t));
+        let columns = output.into_iter().chain(remainder).chain(value).chain(edges).chain(excess);
+        columns.map(move |column| (column, *shape, point.as_slice()))
     });
-    for (shape, (place, lookup_plan, lookup), point) in members {
+    let mut values = evaluate_all(device, columns).into_iter();
+    for &(shape, (place, lookup_plan, lookup), ref point) in &members {
         let (columns, point) = (&witness.lookups[place], point.as_slice());
-        let at =
-            |columns: &[D::Integers]| -> Vec<K> { columns.iter().map(|c| evaluate(device, c, shape, point)).collect() };
+        let mut of = |columns: &[D::Integers]| -> Vec<K> { values.by_ref().take(columns.len()).collect() };
         let columns = Columns {
-            output: lookup.output.map(|t| evaluate(device, context.held(t), shape, point)),
-            remainder: at(&columns.remainder),
-            value: at(&columns.value),
-            edges: at(&columns.edges),
-            excess: at(&columns.excess),
+            output: lookup.output.and_then(|t| of(std::slice::from_ref(context.held(t))).pop()),
+            remainder: of(&columns.remainder),
+            value: of(&columns.value),
+            edges: of(&columns.edges),
+            excess: of(&columns.excess),
         };
         for part in [columns.output.as_slice(), &columns.remainder, &columns.value, &columns.edges, &columns.excess] {
             transcript.write_all(part);
@@ -130,12 +140,18 @@ fn prove_tables<D: Device>(
     ledger: &mut Ledger,
 ) -> Result<(), Rejection> {
     let plan = context.plan;
-    for segment in plan.segments() {
-        let Some(tensor) = plan.tables[segment.table].outputs() else { continue };
-        let point = &leaf.point[leaf.point.len() - segment.width as usize..];
-        let outputs = evaluate(context.device, context.held(tensor), &[1 << segment.width], point);
+    let outputs = || {
+        let segments = plan.segments().into_iter();
+        segments.filter_map(|segment| plan.tables[segment.table].outputs().map(|tensor| (tensor, segment.width)))
+    };
+    let shapes: Vec<[usize; 1]> = outputs().map(|(_, width)| [1 << width]).collect();
+    let point = |width: u32| &leaf.point[leaf.point.len() - width as usize..];
+    let columns =
+        outputs().zip(&shapes).map(|((tensor, width), shape)| (context.held(tensor), &shape[..], point(width)));
+    let values = evaluate_all(context.device, columns);
+    for ((tensor, width), outputs) in outputs().zip(values) {
         transcript.write(outputs);
-        ledger.tensor(tensor, point.to_vec(), outputs)?;
+        ledger.tensor(tensor, point(width).to_vec(), outputs)?;
     }
     ledger.column(plan.multiplicities(), leaf.point, -leaf.leaf.p)
 }

@@ -40,10 +40,25 @@ pub fn bind<'a, D: Device>(
     Bound { axes, shape, cells }
 }
 
+/// A tensor of integers, its shape, and a point.
+pub type At<'a, I> = (&'a I, &'a [usize], &'a [K]);
+
+/// The extensions of tensors of integers, each at a point.
+pub fn evaluate_all<'a, D: Device>(device: &D, tensors: impl IntoIterator<Item = At<'a, D::Integers>>) -> Vec<K>
+where
+    D::Integers: 'a,
+{
+    let bind = |(values, shape, point): At<'a, D::Integers>| {
+        let points: Vec<_> = split_point(shape, point).into_iter().map(Some).collect();
+        bind(device, values, shape, &points).into_elements(device)
+    };
+    let values: Vec<D::Extension> = tensors.into_iter().map(bind).collect();
+    device.download_all(&values.iter().collect::<Vec<_>>()).concat()
+}
+
 /// The extension of a tensor of integers at a point.
 pub fn evaluate<D: Device>(device: &D, values: &D::Integers, shape: &[usize], point: &[K]) -> K {
-    let points: Vec<_> = split_point(shape, point).into_iter().map(Some).collect();
-    device.download(&bind(device, values, shape, &points).into_elements(device))[0]
+    evaluate_all(device, [(values, shape, point)])[0]
 }
 
 impl<'a, I, E> Bound<'a, I, E> {
