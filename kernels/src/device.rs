@@ -96,7 +96,7 @@ pub trait Device: IntegerDevice {
     fn open(&self, tree: &Self::Tree, leaves: &[usize]) -> Opened;
 
     /// `out[j] = sum_i eq(point, i) * values[rows(i) * 2^log_width + j]`.
-    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Vec<K>;
+    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Self::Extension;
 
     /// `out[i] = sum_j weights[j] * values[i * weights.len() + j]`.
     fn bind_columns(&self, values: &Self::Base, weights: &[K]) -> Self::Extension;

@@ -128,9 +128,9 @@ impl<A: Device, B: Device> Device for Dual<A, B> {
         same_opened("open", self.0.open(&tree.0, leaves), self.1.open(&tree.1, leaves))
     }
 
-    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+    fn bind_rows(&self, values: &Self::Base, rows: Strided, point: &[K], log_width: usize) -> Both<A, B> {
         let a = self.0.bind_rows(&values.0, rows, point, log_width);
-        same("bind_rows", a, self.1.bind_rows(&values.1, rows, point, log_width))
+        self.made("bind_rows", a, self.1.bind_rows(&values.1, rows, point, log_width))
     }
 
     fn bind_columns(&self, values: &Self::Base, weights: &[K]) -> Both<A, B> {

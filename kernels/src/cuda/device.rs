@@ -186,7 +186,7 @@ impl Device for Cuda {
         open(&self.gpu, tree, leaves)
     }
 
-    fn bind_rows(&self, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+    fn bind_rows(&self, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Elements {
         bind_rows(&self.gpu, values, rows, point, log_width)
     }
 

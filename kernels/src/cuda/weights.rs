@@ -50,7 +50,7 @@ impl Gpu {
 }
 
 /// See `Device::bind_rows`.
-pub fn bind_rows(gpu: &Gpu, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Vec<K> {
+pub fn bind_rows(gpu: &Gpu, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Elements {
     let eq = Eq::new(gpu, point, LOG_BOUND_ROWS, K::ONE);
     let log_columns = log_width.min(LOG_COLUMNS);
     let blocks = gpu.blocks(eq.outer.len << log_columns, 1 << LOG_COLUMNS);
@@ -68,7 +68,7 @@ pub fn bind_rows(gpu: &Gpu, values: &Words, rows: Strided, point: &[K], log_widt
         log_columns as u32,
         gpu.at(&partial),
     );
-    gpu.download_elements(&gpu.sums(&partial, blocks, 1 << log_width))
+    gpu.sums(&partial, blocks, 1 << log_width)
 }
 
 /// See `Device::bind_columns`.

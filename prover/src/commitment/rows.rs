@@ -5,11 +5,38 @@
 
 use kernels::{Device, Strided};
 use p3_field::PrimeCharacteristicRing;
+use std::ops::Range;
 use verifier::commitment::{Block, Joint, Part};
 use verifier::field::K;
 use verifier::multilinear::eq_table;
 
-/// A claim bound over the rows of its block.
+/// A claim on rows of the joint polynomial.
+pub struct Claim {
+    /// The rows that it weighs.
+    rows: Strided,
+    /// The joint polynomial's point, coordinates of the columns last.
+    pub point: Vec<K>,
+    /// Of its coordinates, those that tell the rows apart.
+    of_rows: Range<usize>,
+}
+
+impl Claim {
+    /// On a block of polynomial `part`.
+    pub fn on_block(joint: &Joint, part: usize, block: &Block, point: Vec<K>) -> Self {
+        let Part { log_stride, .. } = joint.parts()[part];
+        let first = block.offset >> joint.log_columns();
+        let variables = block.num_variables.saturating_sub(joint.log_columns());
+        let end = joint.log_rows() - log_stride;
+        Self { rows: Strided { first, log_stride }, point, of_rows: end - variables..end }
+    }
+
+    /// On all rows.
+    pub fn everywhere(joint: &Joint, point: Vec<K>) -> Self {
+        Self { rows: Strided::ALL, point, of_rows: 0..joint.log_rows() }
+    }
+}
+
+/// A claim bound over its rows.
 pub struct RowClaim {
     /// The joint polynomial's rows that it weighs.
     pub rows: Strided,
@@ -22,50 +49,31 @@ pub struct RowClaim {
 }
 
 impl RowClaim {
-    /// Binds a block of polynomial `part` at a point of the joint polynomial.
-    pub fn of_block<D: Device>(
-        device: &D,
-        joint: &Joint,
-        parts: &[&D::Base],
-        part: usize,
-        block: &Block,
-        point: &[K],
-    ) -> Self {
-        let Part { log_stride, .. } = joint.parts()[part];
-        let first = block.offset >> joint.log_columns();
-        let variables = block.num_variables.saturating_sub(joint.log_columns());
-        let end = joint.log_rows() - log_stride;
-        Self::bind(device, joint, parts, Strided { first, log_stride }, &point[end - variables..end], point)
-    }
-
-    /// Binds all rows at a point of the joint polynomial.
-    pub fn everywhere<D: Device>(device: &D, joint: &Joint, parts: &[&D::Base], point: &[K]) -> Self {
-        Self::bind(device, joint, parts, Strided::ALL, &point[..joint.log_rows()], point)
-    }
-
-    fn bind<D: Device>(
-        device: &D,
-        joint: &Joint,
-        parts: &[&D::Base],
-        rows: Strided,
-        row_point: &[K],
-        point: &[K],
-    ) -> Self {
+    /// Binds claims.
+    pub fn bind_all<D: Device>(device: &D, joint: &Joint, parts: &[&D::Base], claims: &[Claim]) -> Vec<Self> {
         let width = 1 << joint.log_columns();
-        let bind = |(part, &values): (&Part, &&D::Base)| match share(part, rows, row_point) {
-            Some((scale, rows, point)) => {
-                let mut bound = device.bind_rows(values, rows, point, joint.log_columns());
-                bound.iter_mut().for_each(|x| *x *= scale);
-                bound
-            }
-            None => vec![K::ZERO; width],
+        let shares: Vec<Option<(K, D::Extension)>> = claims
+            .iter()
+            .flat_map(|claim| joint.parts().iter().zip(parts).map(move |part| (claim, part)))
+            .map(|(claim, (part, &values))| {
+                let (scale, rows, point) = share(part, claim.rows, &claim.point[claim.of_rows.clone()])?;
+                Some((scale, device.bind_rows(values, rows, point, joint.log_columns())))
+            })
+            .collect();
+        let bound: Vec<&D::Extension> = shares.iter().flatten().map(|(_, bound)| bound).collect();
+        let mut bound = device.download_all(&bound).into_iter();
+        let mut shares = shares.iter().map(|share| {
+            let scaled = share.as_ref().and_then(|(scale, _)| Some((scale, bound.next()?)));
+            scaled
+                .map_or_else(|| vec![K::ZERO; width], |(&scale, bound)| bound.into_iter().map(|x| scale * x).collect())
+        });
+        let bind = |claim: &Claim| Self {
+            rows: claim.rows,
+            point: claim.point[claim.of_rows.clone()].to_vec(),
+            columns: eq_table(&claim.point[joint.log_rows()..], 1 << joint.code().log_width),
+            bound: shares.by_ref().take(parts.len()).flatten().collect(),
         };
-        Self {
-            rows,
-            point: row_point.to_vec(),
-            columns: eq_table(&point[joint.log_rows()..], 1 << joint.code().log_width),
-            bound: joint.parts().iter().zip(parts).flat_map(bind).collect(),
-        }
+        claims.iter().map(bind).collect()
     }
 
     /// The claimed value.

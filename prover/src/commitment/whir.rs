@@ -4,7 +4,7 @@
 //! Claims about the joint polynomial, viewed as rows of `2^k` elements, are first bound over the rows alone: the `2^k` values
 //! left of each carry the first `k` sumcheck rounds, so these never touch the polynomial, and a claim costs its block's rows.
 
-use super::rows::{self, RowClaim};
+use super::rows::{self, Claim, RowClaim};
 use super::sumcheck::Pair;
 use kernels::{Device, Strided};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
@@ -52,27 +52,29 @@ pub fn open<D: Device>(
     let mut initial_ood_answers = Vec::new();
     for _ in 0..config.commitment_ood_samples() {
         let point = next_virtual_point(&transcript, challenger);
-        let claim = RowClaim::everywhere(device, joint, &parts, &point);
+        let claim = RowClaim::bind_all(device, joint, &parts, &[Claim::everywhere(joint, point)]).swap_remove(0);
         initial_ood_answers.push(claim.value());
         transcript.add_virtual_eval(claim.value(), challenger);
         virtual_claims.push(claim);
     }
-    let mut claims = Vec::new();
+    let claims = polynomials.iter().enumerate().flat_map(|(part, Polynomial { layout, opening, .. })| {
+        opening.points.iter().map(move |(block, local)| {
+            let point = joint.point(part, &layout.packed_point(*block, local));
+            Claim::on_block(joint, part, &layout.blocks()[*block], point)
+        })
+    });
+    let claims: Vec<Claim> = claims.collect();
+    let bound = RowClaim::bind_all(device, joint, &parts, &claims);
     let mut evals = Vec::new();
     let column = OpeningBatch::new(vec![0], vec![]);
-    for (part, Polynomial { layout, opening, .. }) in polynomials.iter().enumerate() {
-        for (block, local) in &opening.points {
-            let point = joint.point(part, &layout.packed_point(*block, local));
-            let claim = RowClaim::of_block(device, joint, &parts, part, &layout.blocks()[*block], &point);
-            let eval = OpeningBatch::new(vec![claim.value()], vec![]);
-            transcript
-                .add_claim_at(0, &column, &Point::new(point), &eval, challenger)
-                .expect("one value for one column");
-            evals.push(eval);
-            claims.push(claim);
-        }
+    for (claim, bound) in claims.into_iter().zip(&bound) {
+        let eval = OpeningBatch::new(vec![bound.value()], vec![]);
+        transcript
+            .add_claim_at(0, &column, &Point::new(claim.point), &eval, challenger)
+            .expect("one value for one column");
+        evals.push(eval);
     }
-    claims.extend(virtual_claims);
+    let claims: Vec<RowClaim> = bound.into_iter().chain(virtual_claims).collect();
 
     let num_points = evals.len();
     let mut run = Transcript::new(challenger, WhirShape::new(config, num_points));
