@@ -6,10 +6,8 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use verifier::argument::Rejection;
 use verifier::argument::einsum::{TermLabels, final_points, label_points};
 use verifier::argument::ledger::{Ledger, PointValue};
-use verifier::argument::view::outer_product;
 use verifier::field::{K, k_from_i64};
 use verifier::graph::{Einsum, Term};
-use verifier::multilinear::eq_table;
 use verifier::transcript::Writer;
 
 /// Proves a claim on the einsum's output and enters the claims on its operands.
@@ -84,8 +82,11 @@ fn product<'a, D: Device>(
         .collect();
     if labels.batch > 0 {
         let batch = &labels.summed[..labels.batch];
-        let tables = batch.iter().map(|&l| eq_table(&points[l as usize], einsum.dims[l as usize]));
-        let cells = Cells::Elements(device.upload_extension(outer_product(tables)));
+        let shape: Vec<usize> = batch.iter().map(|&l| einsum.dims[l as usize]).collect();
+        let points: Vec<&[K]> = batch.iter().map(|&l| points[l as usize].as_slice()).collect();
+        let mut eq = device.zeros(shape.iter().product());
+        tensor::add_eq(device, &mut eq, &shape, &points, K::ONE);
+        let cells = Cells::Elements(eq);
         factors.push(Factor { axes: (0..labels.batch).collect(), cells });
     }
     let dims = labels.summed.iter().map(|&l| einsum.dims[l as usize]).collect();

@@ -1,13 +1,13 @@
 //! See `verifier::argument::merge`.
 
+use super::tensor::add_eq;
 use kernels::{Cells, Device, Factor, Product, Reduced};
 use p3_field::PrimeCharacteristicRing;
 use verifier::argument::ledger::PointValue;
 use verifier::argument::merge::DEGREE;
-use verifier::argument::view::outer_product;
 use verifier::field::K;
 use verifier::graph::Tensor;
-use verifier::multilinear::{eq_table, split_point};
+use verifier::multilinear::split_point;
 use verifier::transcript::{Transcript, Writer};
 
 /// Reduces the claims to one; one claim stays as it is. `None` if there are none.
@@ -24,12 +24,7 @@ pub fn prove<D: Device>(
     let c = transcript.challenge();
     let mut weights = device.zeros(tensor.len());
     for (claim, power) in claims.iter().zip(c.powers()) {
-        let points = split_point(&tensor.shape, &claim.point);
-        let mut tables: Vec<Vec<K>> = points.into_iter().zip(&tensor.shape).map(|(p, &d)| eq_table(p, d)).collect();
-        let last = tables.pop().unwrap_or_else(|| vec![K::ONE]);
-        let mut rows = outer_product(tables.into_iter());
-        rows.iter_mut().for_each(|row| *row *= power);
-        device.add_outer(&mut weights, &rows, &last);
+        add_eq(device, &mut weights, &tensor.shape, &split_point(&tensor.shape, &claim.point), power);
     }
     let axes: Vec<usize> = (0..tensor.shape.len()).collect();
     let factors =

@@ -1,6 +1,8 @@
 //! Tensors of field elements on their way into a sumcheck.
 
 use kernels::{Cells, Device};
+use p3_field::PrimeCharacteristicRing;
+use verifier::argument::view::outer_product;
 use verifier::field::K;
 use verifier::multilinear::{eq_table, split_point};
 
@@ -59,6 +61,15 @@ where
 /// The extension of a tensor of integers at a point.
 pub fn evaluate<D: Device>(device: &D, values: &D::Integers, shape: &[usize], point: &[K]) -> K {
     evaluate_all(device, [(values, shape, point)])[0]
+}
+
+/// `out[i] += scale * eq(points, i)` for a tensor of this shape, with a part of the point for each axis.
+pub fn add_eq<D: Device>(device: &D, out: &mut D::Extension, shape: &[usize], points: &[&[K]], scale: K) {
+    let mut tables: Vec<Vec<K>> = points.iter().zip(shape).map(|(point, &d)| eq_table(point, d)).collect();
+    let columns = tables.pop().unwrap_or_else(|| vec![K::ONE]);
+    let mut rows = outer_product(tables.into_iter());
+    rows.iter_mut().for_each(|row| *row *= scale);
+    device.add_outer(out, &rows, &columns);
 }
 
 impl<'a, I, E> Bound<'a, I, E> {
