@@ -1,45 +1,7 @@
 // Contraction of one axis of a tensor with weights, and what comes before and after it: see `Device::contract`.
+#include "dot.cuh"
 #include "index.cuh"
 #include "reduce.cuh"
-
-// A sum of products of a tensor's elements with weights. Elements may be shifted to be positive: `base` takes it off again.
-template <class T>
-struct Dot {
-    gl3_sum sum;
-    DEVICE Dot() : sum(gl3_sum_zero()) {}
-    DEVICE void add(T x, gl3 weight) { gl3_sum_mac(sum, weight, gl_from_int(x)); }
-    DEVICE gl3 total() const { return gl3_sum_reduce(sum); }
-};
-
-template <>
-struct Dot<gl3> {
-    gl3 sum;
-    DEVICE Dot() : sum(gl3_of(0)) {}
-    DEVICE void add(gl3 x, gl3 weight) { sum = gl3_add(sum, gl3_mul(x, weight)); }
-    DEVICE gl3 total() const { return sum; }
-};
-
-// Narrow integers times half words are below 2^48: up to 2^16 of them fit a word, with no carry to follow.
-template <class T, u32 BIAS>
-struct Narrow {
-    u64 lo[3], hi[3];
-    DEVICE Narrow() : lo{0, 0, 0}, hi{0, 0, 0} {}
-    DEVICE void add(T x, gl3 weight) {
-        u64 shifted = (u32)((i32)x + (i32)BIAS), words[3] = {weight.a, weight.b, weight.c};
-#pragma unroll
-        for (u32 k = 0; k < 3; k++) lo[k] += shifted * ptx::lo(words[k]), hi[k] += shifted * ptx::hi(words[k]);
-    }
-    DEVICE u64 word(u32 k) const {
-        u32 r1 = ptx::add_cc(ptx::hi(lo[k]), ptx::lo(hi[k])), r2 = ptx::addc(ptx::hi(hi[k]), 0);
-        return gl_reduce(ptx::lo(lo[k]), r1, r2, 0);
-    }
-    DEVICE gl3 total() const { return gl3{word(0), word(1), word(2)}; }
-};
-
-template <>
-struct Dot<i8> : Narrow<i8, 1u << 7> {};
-template <>
-struct Dot<i16> : Narrow<i16, 1u << 15> {};
 
 // One warp for each row and part of it: parts[part][row].
 template <class T>

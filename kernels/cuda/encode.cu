@@ -71,7 +71,9 @@ DEVICE void levels(u64* tile, const u64* twiddles, u32 log_radix, u32 log_block,
     __syncthreads();
 }
 
-KERNEL(encode_pass, THREADS, (const u64* source, u64* target, Pass pass, Roots roots)) {
+// One pass. The first reads the message, of integers or of field elements; those after it read words.
+template <class T>
+DEVICE void encode_pass(const T* source, u64* target, const Pass& pass, const Roots& roots) {
     __shared__ u64 tile[TILE + TILE / 16];
     __shared__ u64 twiddles[1 << MAX_LOG_RADIX];
     u32 radix = 1u << pass.log_radix, log_rest = pass.log_size - pass.log_radix, columns = pass.columns;
@@ -93,7 +95,7 @@ KERNEL(encode_pass, THREADS, (const u64* source, u64* target, Pass pass, Roots r
             u64 row = (block << pass.log_size) + ((u64)i << log_rest) + j, value = 0;
             if (column < pass.width) {
                 u64 at = pass.first ? row : (coset << pass.log_message) + row;
-                value = source[at * pass.width + column];
+                value = gl_word(source[at * pass.width + column]);
                 if (pass.first && coset) value = gl_mul(value, root(roots, coset * row));
             }
             tile[padded(t)] = value;
@@ -128,3 +130,10 @@ KERNEL(encode_pass, THREADS, (const u64* source, u64* target, Pass pass, Roots r
         }
     }
 }
+
+#define ENCODE_PASS(T) \
+    KERNEL(encode_pass_##T, THREADS, (const T* source, u64* target, Pass pass, Roots roots)) { encode_pass<T>(source, target, pass, roots); }
+ENCODE_PASS(i8)
+ENCODE_PASS(i16)
+ENCODE_PASS(i32)
+ENCODE_PASS(u64)

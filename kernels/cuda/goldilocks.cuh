@@ -59,6 +59,12 @@ DEVICE u64 gl_shift(u64 a) {
 // The integer, for |x| < p.
 DEVICE u64 gl_from_int(i64 x) { return x < 0 ? GL_P + (u64)x : (u64)x; }
 
+// An element of a vector of integers, or of field elements, as one.
+template <class T>
+DEVICE u64 gl_word(T x) { return gl_from_int(x); }
+template <>
+DEVICE u64 gl_word<u64>(u64 x) { return x; }
+
 // base^exponent.
 DEVICE u64 gl_pow(u64 base, u64 exponent) {
     u64 power = 1;

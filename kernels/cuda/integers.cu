@@ -88,11 +88,11 @@ struct Piece {
     u64 bytes, base, first_digit, digits;
 };
 
-// The cells of all pieces, which lie end to end, as field elements; zeros from `cells` on.
-KERNEL(pack, THREADS, (const Piece* pieces, u64 count, const Digit* digits, u64 cells, u64 n, u64* out)) {
+// The cells of all pieces, which lie end to end, as integers of `bytes` bytes, or as field elements where that is 8; zeros from `cells` on.
+KERNEL(pack, THREADS, (const Piece* pieces, u64 count, const Digit* digits, u64 cells, u64 n, void* out, u32 bytes)) {
     FOR_EACH(i, n) {
         if (i >= cells) {
-            out[i] = 0;
+            put(out, bytes, i, 0);
             continue;
         }
         u64 low = 0, high = count;  // the last piece that starts at or before i is among these
@@ -105,6 +105,7 @@ KERNEL(pack, THREADS, (const Piece* pieces, u64 count, const Digit* digits, u64 
         }
         const Piece& piece = pieces[low];
         u64 place = piece.base + project(digits + piece.first_digit, piece.digits, i - piece.start);
-        out[i] = gl_from_int(get(piece.values, piece.bytes, place));
+        i64 x = get(piece.values, piece.bytes, place);
+        put(out, bytes, i, bytes == 8 ? (i64)gl_from_int(x) : x);
     }
 }

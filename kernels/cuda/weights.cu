@@ -1,5 +1,6 @@
 // Sums against eq tables and powers of roots of unity, and their accumulation. A table over n variables is the product of one over the
 // first ("outer") and one over the last of them ("inner"), so no large one is built.
+#include "dot.cuh"
 #include "index.cuh"
 #include "reduce.cuh"
 #include "roots.cuh"
@@ -17,19 +18,21 @@ KERNEL(eq_table, THREADS, (const gl3* point, u32 variables, gl3 scale, gl3* out)
 }
 
 // One row of partial sums for each block: over its share of the outer table, sum_i outer * inner * values[row][column].
-// A block has 2^log_columns threads side by side; blockIdx.y says which columns.
-KERNEL(bind_rows, THREADS,
-       (const u64* values, u32 log_width, u32 log_stride, const gl3* outer, u64 outer_len, const gl3* inner, u32 log_inner, u32 log_columns,
-        gl3* partial)) {
+// A block has 2^log_columns threads side by side; blockIdx.y says which columns. The inner table, of at most 2^16 entries, sums up to 1.
+template <class T>
+DEVICE void bind_rows(const T* values, u32 log_width, u32 log_stride, const gl3* outer, u64 outer_len, const gl3* inner, u32 log_inner,
+                      u32 log_columns, gl3* partial) {
     __shared__ gl3 sums[THREADS];
     u64 column = threadIdx.x & ((1u << log_columns) - 1), group = threadIdx.x >> log_columns, groups = blockDim.x >> log_columns;
     u64 place = ((u64)blockIdx.y << log_columns) + column;
     gl3 sum = gl3_of(0);
     for (u64 o = blockIdx.x * groups + group; o < outer_len; o += gridDim.x * groups) {
-        gl3_sum dot = gl3_sum_zero();
+        Dot<T> dot;
         for (u64 i = 0; i < 1ull << log_inner; i++)
-            gl3_sum_mac(dot, inner[i], values[((((o << log_inner) + i) << log_stride) << log_width) + place]);
-        sum = gl3_add(sum, gl3_mul(outer[o], gl3_sum_reduce(dot)));
+            dot.add(values[((((o << log_inner) + i) << log_stride) << log_width) + place], inner[i]);
+        gl3 total = dot.total();
+        if (Dot<T>::BIAS) total.a = gl_sub(total.a, Dot<T>::BIAS);
+        sum = gl3_add(sum, gl3_mul(outer[o], total));
     }
     sums[threadIdx.x] = sum;
     __syncthreads();
@@ -38,16 +41,17 @@ KERNEL(bind_rows, THREADS,
     partial[((u64)blockIdx.x << log_width) + place] = sum;
 }
 
-// Columns that a block reads at a time: 64 bytes of each row.
-const u32 TILE = 8;
-
-// out[row] = sum_j weights[j] * values[row][j], one thread for each row, rows through shared memory.
-KERNEL(bind_columns, THREADS, (const u64* values, u64 rows, u32 width, const gl3* weights, gl3* out)) {
-    __shared__ u64 tile[THREADS][TILE + 1];
+// out[row] = base + sum_j weights[j] * values[row][j], at most 2^16 of them: one thread for each row, rows through shared memory, 64 bytes
+// of each at a time. Narrow integers are shifted in `Dot`, and `base` shifts back.
+template <class T>
+DEVICE void bind_columns(const T* values, u64 rows, u32 width, const gl3* weights, gl3 base, gl3* out) {
+    // Padding by one bank, or by a word of two, has threads read from different ones.
+    const u32 COLUMNS = 64 / sizeof(T), PADDING = sizeof(T) < 4 ? 4 / sizeof(T) : 1;
+    __shared__ T tile[THREADS][COLUMNS + PADDING];
     for (u64 first = blockIdx.x * (u64)THREADS; first < rows; first += gridDim.x * (u64)THREADS) {
-        gl3_sum sum = gl3_sum_zero();
-        for (u32 from = 0; from < width; from += TILE) {
-            u32 columns = width - from < TILE ? width - from : TILE;
+        Dot<T> dot;
+        for (u32 from = 0; from < width; from += COLUMNS) {
+            u32 columns = width - from < COLUMNS ? width - from : COLUMNS;
             __syncthreads();
             for (u32 t = threadIdx.x; t < THREADS * columns; t += THREADS) {
                 u32 row = t / columns, column = t - row * columns;
@@ -55,11 +59,25 @@ KERNEL(bind_columns, THREADS, (const u64* values, u64 rows, u32 width, const gl3
             }
             __syncthreads();
             if (first + threadIdx.x < rows)
-                for (u32 j = 0; j < columns; j++) gl3_sum_mac(sum, weights[from + j], tile[threadIdx.x][j]);
+                for (u32 j = 0; j < columns; j++) dot.add(tile[threadIdx.x][j], weights[from + j]);
         }
-        if (first + threadIdx.x < rows) out[first + threadIdx.x] = gl3_sum_reduce(sum);
+        if (first + threadIdx.x < rows) out[first + threadIdx.x] = gl3_add(dot.total(), base);
     }
 }
+
+#define BIND(T) \
+    KERNEL(bind_rows_##T, THREADS, \
+           (const T* values, u32 log_width, u32 log_stride, const gl3* outer, u64 outer_len, const gl3* inner, u32 log_inner, \
+            u32 log_columns, gl3* partial)) { \
+        bind_rows<T>(values, log_width, log_stride, outer, outer_len, inner, log_inner, log_columns, partial); \
+    } \
+    KERNEL(bind_columns_##T, THREADS, (const T* values, u64 rows, u32 width, const gl3* weights, gl3 base, gl3* out)) { \
+        bind_columns<T>(values, rows, width, weights, base, out); \
+    }
+BIND(i8)
+BIND(i16)
+BIND(i32)
+BIND(u64)
 
 // sum_i outer[o] * inner[i] * values[o][i].
 KERNEL(evaluate, THREADS, (const gl3* values, const gl3* outer, u64 outer_len, const gl3* inner, u64 inner_len, gl3* partial)) {

@@ -124,16 +124,21 @@ impl<I: Clone> Witness<I> {
         let zeros = |table: &Table| device.upload_integers(Ints::I64(vec![0; table.rows()]));
         let mut multiplicities: Vec<I> = plan.tables.iter().map(zeros).collect();
         let mut lookups = Vec::with_capacity(plan.lookups.len());
+        let mut looked_up = 0;
         for lookup_plan in &plan.lookups {
             let Some(lookup) = lookup_of(graph, lookup_plan) else { continue };
             let columns = LookupColumns::new(device, lookup, lookup_plan, held(values, lookup.input));
             let output = lookup.output.map(|t| held(values, t));
             for leaf in columns.leaves(device, lookup, lookup_plan, output) {
                 let entries: Vec<&I> = leaf.entries.iter().map(AsRef::as_ref).collect();
+                looked_up += entries.first().map_or(0, |column| device.count(column)) as i64;
                 device.count_rows(&plan.tables[leaf.table], &entries, &mut multiplicities[leaf.table]);
             }
             lookups.push(columns);
         }
+        // Counted in 64 bits, and far fewer: the polynomial that they are committed in is as wide as its widest column.
+        let narrow = |counts: &I| device.combine(0, &[(1, counts)], 0..=looked_up);
+        let multiplicities = multiplicities.iter().map(narrow).collect();
         Self { lookups, multiplicities }
     }
 

@@ -71,13 +71,20 @@ pub fn contract(gpu: &Gpu, values: &Elements, shape: &[usize], axis: usize, weig
 /// See `Device::contract_ints`.
 pub fn contract_ints(gpu: &Gpu, values: &Integers, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
     let (plan, at) = (&Plan::new(gpu, shape, axis), gpu.integers_at(values));
-    // Narrow integers are shifted to be positive there.
-    let shifted_by = |bits: usize| -weights.iter().copied().sum::<K>() * K::from_usize(1 << bits);
+    let base = base(values.bytes, weights);
     match values.bytes {
-        1 => contract!(gpu, plan, at, weights, shifted_by(7), contract_rows_i8, contract_columns_i8),
-        2 => contract!(gpu, plan, at, weights, shifted_by(15), contract_rows_i16, contract_columns_i16),
-        4 => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i32, contract_columns_i32),
-        _ => contract!(gpu, plan, at, weights, K::ZERO, contract_rows_i64, contract_columns_i64),
+        1 => contract!(gpu, plan, at, weights, base, contract_rows_i8, contract_columns_i8),
+        2 => contract!(gpu, plan, at, weights, base, contract_rows_i16, contract_columns_i16),
+        4 => contract!(gpu, plan, at, weights, base, contract_rows_i32, contract_columns_i32),
+        _ => contract!(gpu, plan, at, weights, base, contract_rows_i64, contract_columns_i64),
+    }
+}
+
+/// What is to be added to a sum of integers of so many bytes times weights: narrow ones are shifted to be positive (see `dot.cuh`).
+pub fn base(bytes: usize, weights: &[K]) -> K {
+    match bytes {
+        1 | 2 => -weights.iter().copied().sum::<K>() * K::from_usize(1 << (8 * bytes - 1)),
+        _ => K::ZERO,
     }
 }
 

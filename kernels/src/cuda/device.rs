@@ -11,7 +11,7 @@ use super::integers::{
 };
 use super::product::{product_sumcheck, product_total};
 use super::quadratic::{fold, fold_round, round};
-use super::vectors::{Elements, Integers, Tree, WORDS, Words, words};
+use super::vectors::{Elements, Integers, Tree, WORDS, Words};
 use super::weights::{add_at, add_eq, add_outer, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
 use crate::device::{Affine, Device, Opened, Strided};
@@ -20,7 +20,6 @@ use crate::integers::{Forbidden, IntegerDevice, Part, Summand};
 use crate::sumcheck::{Children, Fractions, Layer, Product, Reduced};
 use crate::usage::DeviceUsage;
 use std::ops::{Range, RangeInclusive};
-use std::sync::Arc;
 use verifier::commitment::Layout;
 use verifier::field::{F, K};
 use verifier::graph::{AxisGroup, Lookup};
@@ -146,7 +145,7 @@ impl Device for Cuda {
     type Tree = Tree;
 
     fn upload(&self, values: Vec<F>) -> Words {
-        Words { memory: Arc::new(self.gpu.upload(words(&values))), len: values.len() }
+        self.gpu.upload_words(&values)
     }
 
     fn pack(&self, layout: &Layout, tensors: &[&Integers]) -> Words {
@@ -173,13 +172,14 @@ impl Device for Cuda {
 
     fn commit_base(&self, message: &Words, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
-        let from = self.gpu.pointer(&message.memory);
+        let from = (self.gpu.word_at(message, 0), message.bytes);
         commit(&self.gpu, &self.tables, from, log_message, 1 << log_width, log_inv_rate)
     }
 
     fn commit_extension(&self, message: &Elements, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
-        commit(&self.gpu, &self.tables, self.gpu.at(message), log_message, WORDS << log_width, log_inv_rate)
+        let from = (self.gpu.at(message), size_of::<u64>());
+        commit(&self.gpu, &self.tables, from, log_message, WORDS << log_width, log_inv_rate)
     }
 
     fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {

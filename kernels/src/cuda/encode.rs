@@ -47,11 +47,12 @@ fn radices(log_message: usize) -> Vec<usize> {
     (0..passes).map(|pass| (log_message + pass) / passes).collect()
 }
 
-/// Evaluates columns of `2^log_message` coefficients on the subgroup `2^log_cosets` times as large; rows have `width` words.
+/// Evaluates columns of `2^log_message` coefficients, of so many bytes each, on the subgroup `2^log_cosets` times as large; rows have
+/// `width` words.
 pub fn encode_into(
     gpu: &Gpu,
     tables: &Tables,
-    message: Pointer,
+    (message, bytes): (Pointer, usize),
     codeword: Pointer,
     log_message: usize,
     width: usize,
@@ -79,7 +80,13 @@ pub fn encode_into(
         let source = work.filter(|_| !first).unwrap_or(message);
         let target = work.filter(|_| !last).unwrap_or(codeword);
         let tiles = width.div_ceil(columns) << (log_message + log_cosets - log_radix);
-        gpu.encode_pass(Grid { blocks: gpu.blocks(tiles, 1), rows: 1 }, source, target, pass, roots);
+        let encode = match bytes {
+            1 if first => Gpu::encode_pass_i8,
+            2 if first => Gpu::encode_pass_i16,
+            4 if first => Gpu::encode_pass_i32,
+            _ => Gpu::encode_pass_u64,
+        };
+        encode(gpu, Grid { blocks: gpu.blocks(tiles, 1), rows: 1 }, source, target, pass, roots);
         log_size -= log_radix;
     }
 }
@@ -88,7 +95,7 @@ pub fn encode_into(
 pub fn commit(
     gpu: &Gpu,
     tables: &Tables,
-    message: Pointer,
+    message: (Pointer, usize),
     log_message: usize,
     width: usize,
     log_cosets: usize,

@@ -211,7 +211,7 @@ fn places(group: &AxisGroup, from: &[usize], to: &[usize]) -> impl Iterator<Item
     })
 }
 
-/// See `Device::pack`.
+/// See `Device::pack`. Cells are as wide as those of the widest tensor; of 64 bits they are field elements.
 pub fn pack(gpu: &Gpu, layout: &Layout, tensors: &[&Integers]) -> Words {
     let (mut pieces, mut digits) = (Vec::new(), Digits::default());
     for block in layout.blocks() {
@@ -227,11 +227,21 @@ pub fn pack(gpu: &Gpu, layout: &Layout, tensors: &[&Integers]) -> Words {
         pieces.extend([block.offset as u64, at, bytes, base as u64, first as u64, (digits.len() - first) as u64]);
     }
     let n = 1usize << layout.num_variables();
-    let out = gpu.allocate::<u64>(n);
+    let bytes = tensors.iter().map(|values| values.bytes).max().unwrap_or(1);
+    let out = gpu.allocate::<u8>(n * bytes);
     let (pieces, digits) = (gpu.upload(&pieces), digits.upload(gpu));
     let (from, places, to) = (gpu.pointer(&pieces), gpu.pointer(&digits), gpu.pointer(&out));
-    gpu.pack(gpu.grid(n), from, layout.blocks().len() as u64, places, layout.cells() as u64, n as u64, to);
-    Words { memory: Arc::new(out), len: n }
+    gpu.pack(
+        gpu.grid(n),
+        from,
+        layout.blocks().len() as u64,
+        places,
+        layout.cells() as u64,
+        n as u64,
+        to,
+        bytes as u32,
+    );
+    Words { memory: Arc::new(out), bytes, len: n }
 }
 
 fn scale(lookup: &Lookup) -> Scale {

@@ -274,7 +274,10 @@ kernels! {
         einsum_wide(product: Product, offsets: Pointer, out: Pointer);
     }
     encode, THREADS {
-        encode_pass(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
+        encode_pass_i8(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
+        encode_pass_i16(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
+        encode_pass_i32(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
+        encode_pass_u64(source: Pointer, target: Pointer, pass: Pass, roots: Roots);
     }
     fractions, THREADS {
         add_fractions(p: Pointer, q: Pointer, length: u64, n: u64, out_p: Pointer, out_q: Pointer);
@@ -299,7 +302,7 @@ kernels! {
             values: Pointer, bytes: u32, digits: Pointer, linear: u64, base: u64, maps: Pointer, count: u32, offsets: Pointer,
             n: u64, out: Pointer
         );
-        pack(pieces: Pointer, count: u64, digits: Pointer, cells: u64, n: u64, out: Pointer);
+        pack(pieces: Pointer, count: u64, digits: Pointer, cells: u64, n: u64, out: Pointer, bytes: u32);
     }
     lookup, THREADS {
         look_up(
@@ -337,11 +340,26 @@ kernels! {
     }
     weights, THREADS {
         eq_table(point: Pointer, variables: u32, scale: Element, out: Pointer);
-        bind_rows(
+        bind_rows_i8(
             values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer,
             log_inner: u32, log_columns: u32, partial: Pointer
         );
-        bind_columns(values: Pointer, rows: u64, width: u32, weights: Pointer, out: Pointer);
+        bind_rows_i16(
+            values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer,
+            log_inner: u32, log_columns: u32, partial: Pointer
+        );
+        bind_rows_i32(
+            values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer,
+            log_inner: u32, log_columns: u32, partial: Pointer
+        );
+        bind_rows_u64(
+            values: Pointer, log_width: u32, log_stride: u32, outer: Pointer, outer_len: u64, inner: Pointer,
+            log_inner: u32, log_columns: u32, partial: Pointer
+        );
+        bind_columns_i8(values: Pointer, rows: u64, width: u32, weights: Pointer, base: Element, out: Pointer);
+        bind_columns_i16(values: Pointer, rows: u64, width: u32, weights: Pointer, base: Element, out: Pointer);
+        bind_columns_i32(values: Pointer, rows: u64, width: u32, weights: Pointer, base: Element, out: Pointer);
+        bind_columns_u64(values: Pointer, rows: u64, width: u32, weights: Pointer, base: Element, out: Pointer);
         evaluate(values: Pointer, outer: Pointer, outer_len: u64, inner: Pointer, inner_len: u64, partial: Pointer);
         add_eq(out: Pointer, first: u64, log_stride: u32, outer: Pointer, inner: Pointer, log_inner: u32, n: u64);
         add_at(out: Pointer, first: u64, log_stride: u32, values: Pointer, n: u64);

@@ -11,10 +11,12 @@ use verifier::field::{F, K};
 /// Words of an extension element.
 pub const WORDS: usize = <K as BasedVectorSpace<F>>::DIMENSION;
 
-/// Base field elements: words that are congruent to them.
+/// Base field elements: integers of 1, 2 or 4 bytes, or words of 8 that are congruent to them.
 #[derive(Clone, Debug)]
 pub struct Words {
-    pub(super) memory: Arc<CudaSlice<u64>>,
+    pub(super) memory: Arc<CudaSlice<u8>>,
+    /// Of each.
+    pub(super) bytes: usize,
     pub(super) len: usize,
 }
 
@@ -52,7 +54,7 @@ pub fn words(values: &[F]) -> &[u64] {
 }
 
 /// The bytes of integers, as they are.
-fn bytes<T: Copy + Into<i64>>(values: &[T]) -> &[u8] {
+fn bytes<T: Copy + Into<i128>>(values: &[T]) -> &[u8] {
     // SAFETY: integers are bytes without padding between them, and as many as this.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
@@ -103,6 +105,16 @@ impl Gpu {
     /// Where elements lie.
     pub fn at(&self, values: &Elements) -> Pointer {
         self.pointer(&values.memory)
+    }
+
+    /// Copies to the device.
+    pub fn upload_words(&self, values: &[F]) -> Words {
+        Words { memory: Arc::new(self.upload(bytes(words(values)))), bytes: size_of::<u64>(), len: values.len() }
+    }
+
+    /// Where element `index` lies.
+    pub fn word_at(&self, values: &Words, index: usize) -> Pointer {
+        self.pointer(&*values.memory).offset::<u8>(index * values.bytes)
     }
 
     /// Copies to the device, in the width that they have.

@@ -1,5 +1,6 @@
 //! See `weights.cu`.
 
+use super::contract::base;
 use super::encode::{Tables, encode_into};
 use super::gpu::Gpu;
 use super::launch::Grid;
@@ -55,10 +56,16 @@ pub fn bind_rows(gpu: &Gpu, values: &Words, rows: Strided, point: &[K], log_widt
     let log_columns = log_width.min(LOG_COLUMNS);
     let blocks = gpu.blocks(eq.outer.len << log_columns, 1 << LOG_COLUMNS);
     let partial = gpu.elements((blocks as usize) << log_width);
-    let first = gpu.pointer(&values.memory).offset::<u64>(rows.range(0).start << log_width);
-    gpu.bind_rows(
+    let bind = match values.bytes {
+        1 => Gpu::bind_rows_i8,
+        2 => Gpu::bind_rows_i16,
+        4 => Gpu::bind_rows_i32,
+        _ => Gpu::bind_rows_u64,
+    };
+    bind(
+        gpu,
         Grid { blocks, rows: 1 << (log_width - log_columns) },
-        first,
+        gpu.word_at(values, rows.range(0).start << log_width),
         log_width as u32,
         rows.log_stride as u32,
         gpu.at(&eq.outer),
@@ -75,8 +82,14 @@ pub fn bind_rows(gpu: &Gpu, values: &Words, rows: Strided, point: &[K], log_widt
 pub fn bind_columns(gpu: &Gpu, values: &Words, weights: &[K]) -> Elements {
     let (width, uploaded) = (weights.len(), gpu.upload_elements(weights));
     let out = gpu.elements(values.len / width);
-    let (from, to) = (gpu.pointer(&values.memory), gpu.at(&out));
-    gpu.bind_columns(gpu.grid(out.len), from, out.len as u64, width as u32, gpu.at(&uploaded), to);
+    let bind = match values.bytes {
+        1 => Gpu::bind_columns_i8,
+        2 => Gpu::bind_columns_i16,
+        4 => Gpu::bind_columns_i32,
+        _ => Gpu::bind_columns_u64,
+    };
+    let (from, at, base) = (gpu.word_at(values, 0), gpu.at(&uploaded), base(values.bytes, weights));
+    bind(gpu, gpu.grid(out.len), from, out.len as u64, width as u32, at, base.into(), gpu.at(&out));
     out
 }
 
@@ -123,7 +136,7 @@ pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &Elements, log_order: usize, 
         }
         let dense = Elements { memory: gpu.allocate(order * WORDS), len: order };
         let sparse = gpu.upload_elements(&sparse);
-        encode_into(gpu, tables, gpu.at(&sparse), gpu.at(&dense), log_order, WORDS, 0);
+        encode_into(gpu, tables, (gpu.at(&sparse), size_of::<u64>()), gpu.at(&dense), log_order, WORDS, 0);
         return add_at(gpu, out, Strided::ALL, &Elements { len: out.len, ..dense });
     }
     let exponents: Vec<u64> = exponents.iter().map(|&exponent| (exponent % order) as u64).collect();

@@ -11,6 +11,7 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField64};
 use std::cell::Cell;
 use std::env;
 use std::process::Command;
+use verifier::commitment::Layout;
 use verifier::field::{F, K};
 
 /// The device under test beside the CPU, each step compared.
@@ -120,6 +121,48 @@ fn rows_and_columns_are_bound() {
     for (width, rows) in [(1, 5), (2, 300), (8, 257), (32, 1000), (13, 77)] {
         let values = devices.upload(random.bases(width * rows));
         devices.bind_columns(&values, &random.elements(width));
+    }
+}
+
+/// A committed polynomial of these integers, as many as a power of two.
+fn polynomial(devices: &Dual<Cpu, Cuda>, cells: Ints) -> <Dual<Cpu, Cuda> as Device>::Base {
+    let layout = Layout::new(&[vec![cells.len()]]);
+    devices.pack(&layout, &[&devices.upload_integers(cells)])
+}
+
+#[test]
+fn polynomials_of_integers_are_encoded_and_bound() {
+    let Some(devices) = devices() else { return };
+    let random = Random::new(10);
+    for bits in [8, 16, 32, 64] {
+        for (log_message, log_width, log_inv_rate) in [(0, 0, 0), (1, 5, 1), (5, 1, 2), (10, 0, 1), (11, 2, 1)] {
+            let message = polynomial(&devices, random.integers(bits, 1 << (log_message + log_width)));
+            let (_, tree) = devices.commit_base(&message, log_width, log_inv_rate);
+            devices.open(&tree, &[0, (1 << (log_message + log_inv_rate)) - 1]);
+        }
+        for (variables, log_stride, first, log_width) in [(0, 0, 1, 0), (1, 2, 1, 3), (5, 1, 2, 5), (9, 0, 0, 2)] {
+            let rows = Strided { first, log_stride };
+            let len = (rows.range(1 << variables).end << log_width).next_power_of_two();
+            let values = polynomial(&devices, random.integers(bits, len));
+            devices.bind_rows(&values, rows, &random.elements(variables), log_width);
+        }
+        for (log_width, log_rows) in [(0, 9), (1, 3), (3, 8), (5, 5), (8, 2)] {
+            let values = polynomial(&devices, random.integers(bits, 1 << (log_width + log_rows)));
+            devices.bind_columns(&values, &random.elements(1 << log_width));
+        }
+    }
+}
+
+#[test]
+fn sums_of_the_largest_cells_do_not_overflow() {
+    let Some(devices) = devices() else { return };
+    let (log_width, log_rows) = (16, 1);
+    let largest = -K::ONE - K::from_basis_coefficients_fn(|_| F::from_u64(u32::MAX.into()));
+    let len = 1 << (log_width + log_rows);
+    for values in [Ints::I8(vec![i8::MIN; len]), Ints::I16(vec![i16::MIN; len]), Ints::I16(vec![i16::MAX; len])] {
+        let values = polynomial(&devices, values);
+        devices.bind_columns(&values, &vec![largest; 1 << log_width]);
+        devices.bind_rows(&values, Strided::ALL, &vec![largest; log_width], log_rows);
     }
 }
 

@@ -25,6 +25,7 @@ fn declared(source: &str) -> Vec<(String, String, Vec<String>)> {
         let parameters: Vec<String> = parameters.map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         let macro_types: &[&str] = match name.strip_suffix("_##T") {
             None => &["T"],
+            Some("bind_rows" | "bind_columns" | "encode_pass") => &["i8", "i16", "i32", "u64"],
             Some("lift") => &["i8", "i16", "i32", "i64"],
             Some(_) => &["i8", "i16", "i32", "i64", "gl3"],
         };
