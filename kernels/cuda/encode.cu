@@ -2,16 +2,19 @@
 //
 // Zeros are neither stored nor read: the values on the subgroup of order h are those of 2^log_cosets transforms of the message's own size,
 // of coefficients c_j g^(s j) for coset s. Each is cut into passes; a pass does a transform of 2^log_radix points in shared memory, for as
-// many neighbouring columns as fit, and multiplies by the twiddles between passes (Bailey's four steps, repeated).
+// many neighbouring columns as fit, and multiplies by the twiddles between passes (Bailey's four steps, repeated). A launch takes some of the
+// columns and, of the cosets, all or one.
 #include "roots.cuh"
 
 const u32 TILE = 4096;        // words of shared memory, without padding
 const u32 MAX_LOG_RADIX = 9;  // of the points of a pass
 
 struct Pass {
-    u32 width;                      // words of a row
+    u32 width;                      // columns of this launch
+    u32 from_pitch, to_pitch;       // words from a row to the next, where they are read and where they are written
     u32 columns;                    // of a tile
-    u32 log_message, log_cosets;
+    u32 log_message, log_cosets;    // of this launch: the cosets from `first_coset` on
+    u32 first_coset;
     u32 log_size, log_radix;        // of the transforms that this pass takes part in, and of its own
     u32 first, last;
     u32 radices;                    // logarithms of those of the passes before, a byte each, the first lowest
@@ -95,8 +98,8 @@ DEVICE void encode_pass(const T* source, u64* target, const Pass& pass, const Ro
             u64 row = (block << pass.log_size) + ((u64)i << log_rest) + j, value = 0;
             if (column < pass.width) {
                 u64 at = pass.first ? row : (coset << pass.log_message) + row;
-                value = gl_word(source[at * pass.width + column]);
-                if (pass.first && coset) value = gl_mul(value, root(roots, coset * row));
+                value = gl_word(source[at * pass.from_pitch + column]);
+                if (pass.first && pass.first_coset + coset) value = gl_mul(value, root(roots, (pass.first_coset + coset) * row));
             }
             tile[padded(t)] = value;
         }
@@ -126,7 +129,7 @@ DEVICE void encode_pass(const T* source, u64* target, const Pass& pass, const Ro
                 value = gl_mul(value, root(roots, j * i << (roots.log_order - pass.log_size)));
                 at = (coset << pass.log_message) + (block << pass.log_size) + ((u64)i << log_rest) + j;
             }
-            target[at * pass.width + column] = value;
+            target[at * pass.to_pitch + column] = value;
         }
     }
 }

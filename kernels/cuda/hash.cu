@@ -4,30 +4,36 @@
 
 const u32 ROWS = 128;
 
-// The digest of every row of `width` words, at most 128: one chunk. One thread for each row, rows through shared memory.
-KERNEL(hash_rows, ROWS, (const u64* matrix, u64 rows, u32 width, u32* digests)) {
+// The digest of every row of `width` words, at most 128: one chunk. The matrix has `columns` words of each, from word `from` on; of those
+// before it the digest's place has the chaining value. Digests are 2^log_step places apart. One thread for each row, rows through shared
+// memory.
+KERNEL(hash_rows, ROWS, (const u64* matrix, u64 rows, u32 from, u32 columns, u32 width, u32 log_step, u32* digests)) {
     __shared__ u64 tile[ROWS][BLOCK_WORDS / 2 + 1];
     for (u64 first = blockIdx.x * (u64)ROWS; first < rows; first += gridDim.x * (u64)ROWS) {
         u32 chain[8];
         begin(chain);
-        for (u32 from = 0; from < width; from += BLOCK_WORDS / 2) {
+        if (from && first + threadIdx.x < rows) {
+#pragma unroll
+            for (u32 i = 0; i < 8; i++) chain[i] = digests[8 * ((first + threadIdx.x) << log_step) + i];
+        }
+        for (u32 done = 0; done < columns; done += BLOCK_WORDS / 2) {
             __syncthreads();
             for (u32 t = threadIdx.x; t < ROWS * (BLOCK_WORDS / 2); t += ROWS) {
                 u32 row = t / (BLOCK_WORDS / 2), word = t % (BLOCK_WORDS / 2);
-                bool inside = first + row < rows && from + word < width;
-                tile[row][word] = inside ? gl_canonical(matrix[(first + row) * width + from + word]) : 0;
+                bool inside = first + row < rows && done + word < columns;
+                tile[row][word] = inside ? gl_canonical(matrix[(first + row) * columns + done + word]) : 0;
             }
             __syncthreads();
             u32 block[BLOCK_WORDS];
 #pragma unroll
             for (u32 i = 0; i < BLOCK_WORDS; i++)
                 block[i] = i % 2 ? ptx::hi(tile[threadIdx.x][i / 2]) : ptx::lo(tile[threadIdx.x][i / 2]);
-            u32 left = width - from, flags = from == 0 ? CHUNK_START : 0;
+            u32 left = width - from - done, flags = from + done == 0 ? CHUNK_START : 0;
             if (left <= BLOCK_WORDS / 2) flags |= CHUNK_END | ROOT;
             compress<7>(chain, block, 0, left < BLOCK_WORDS / 2 ? 8 * left : BLOCK_BYTES, flags);
         }
         if (first + threadIdx.x < rows)
-            for (u32 i = 0; i < 8; i++) digests[8 * (first + threadIdx.x) + i] = chain[i];
+            for (u32 i = 0; i < 8; i++) digests[8 * ((first + threadIdx.x) << log_step) + i] = chain[i];
     }
 }
 

@@ -3,11 +3,15 @@
 mod common;
 
 use common::imported::{proved, proved_on};
-use kernels::cuda::emulator::device_under_test;
+use kernels::cuda::emulator::{GPU, device_under_test};
 use kernels::{Cpu, Ints};
 use model::{ImportOptions, Model, import_onnx, quantise_input};
-use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+use verifier::commitment::{Code, Layout};
+use verifier::key::ModelKey;
+use verifier::weight_layout;
 
 fn read(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path);
@@ -54,4 +58,44 @@ fn every_stage_gives_the_same_bytes_on_the_gpu() {
     let Some(cuda) = device_under_test() else { return };
     let (model, pixels) = imported("digits/digits.onnx", "digit-0-7");
     assert!(proved_on(&Cpu, &model, 4, vec![pixels.clone()]) == proved_on(&cuda, &model, 4, vec![pixels]));
+}
+
+/// Names the number of subgraphs for [`without_room_for_a_codeword`].
+const SUBGRAPHS: &str = "PROOFMILL_TEST_SUBGRAPHS";
+
+#[test]
+fn every_stage_gives_the_same_bytes_on_a_gpu_that_is_smaller_than_a_codeword() {
+    if device_under_test().is_none() {
+        return;
+    }
+    for (subgraphs, memory) in [("1", "4000000"), ("4", "2000000")] {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "--ignored", "--nocapture", "without_room_for_a_codeword"]);
+        let output = command
+            .env_remove(GPU)
+            .env(SUBGRAPHS, subgraphs)
+            .env("PROOFMILL_EMULATOR_MEMORY", memory)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+}
+
+#[test]
+#[ignore = "the test above runs it, in a process of its own"]
+fn without_room_for_a_codeword() {
+    let Ok(subgraphs) = env::var(SUBGRAPHS) else { return println!("skipped: {SUBGRAPHS} is not set") };
+    let subgraphs = subgraphs.parse().expect("a number");
+    let Some(cuda) = device_under_test() else { return };
+    let (model, pixels) = imported("digits/digits.onnx", "digit-0-7");
+    let on_gpu = proved_on(&cuda, &model, subgraphs, vec![pixels.clone()]);
+    assert!(on_gpu == proved_on(&Cpu, &model, subgraphs, vec![pixels]));
+    let key = ModelKey::from_bytes(&on_gpu[0]).expect("it has just been made");
+    let codeword = |layout: Layout| 8 << (layout.num_variables() + Code::new(layout.num_variables()).log_inv_rate);
+    let weights = (0..subgraphs).map(|index| codeword(weight_layout(&key, index)));
+    let witnesses = key.plan().subgraphs.iter().map(|plan| codeword(Layout::new(&plan.column_shapes)));
+    let largest = weights.chain(witnesses).max().unwrap_or_default();
+    let usage = cuda.usage();
+    assert!(usage.peak_memory_bytes < largest, "a codeword of {largest} bytes, {usage:?}");
 }

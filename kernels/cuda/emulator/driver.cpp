@@ -109,8 +109,12 @@ API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCE
 API cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
 API cuMemPoolGetAttribute(void*, int attribute, void* value) {
     LOCK;
-    if (attribute != 8) return INVALID_VALUE;  // most bytes used
-    return *(uint64_t*)value = used_high, SUCCESS;
+    switch (attribute) {
+        case 5: return *(uint64_t*)value = used_high, SUCCESS;  // what it has of the device: it keeps what is freed
+        case 7: return *(uint64_t*)value = used, SUCCESS;
+        case 8: return *(uint64_t*)value = used_high, SUCCESS;  // most bytes used
+        default: return INVALID_VALUE;
+    }
 }
 API cuDevicePrimaryCtxRetain(void** retained, int device) { return *retained = (void*)(uintptr_t)(1 + device), SUCCESS; }
 API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
@@ -118,7 +122,7 @@ API cuCtxGetCurrent(void** current) { return *current = context, SUCCESS; }
 API cuCtxSetCurrent(void* current) { return context = current, SUCCESS; }
 API cuMemGetInfo_v2(size_t* free, size_t* total) {
     LOCK;
-    return *total = memory(), *free = *total - used, SUCCESS;
+    return *total = memory(), *free = *total - used_high, SUCCESS;
 }
 
 API cuStreamCreate(void** stream, unsigned) {

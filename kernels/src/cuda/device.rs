@@ -2,7 +2,7 @@
 
 use super::contract::{affine, contract, contract_ints, lift, permute};
 use super::einsum::einsum;
-use super::encode::{Tables, commit, open};
+use super::encode::{Message, Shape, Tables};
 use super::fractions::{add_fractions, fraction_sumcheck};
 use super::gpu::Gpu;
 use super::integers::{
@@ -11,7 +11,8 @@ use super::integers::{
 };
 use super::product::{product_sumcheck, product_total};
 use super::quadratic::{fold, fold_round, round};
-use super::vectors::{Elements, Integers, Tree, WORDS, Words};
+use super::tree::{Tree, commit, open};
+use super::vectors::{Elements, Integers, WORDS, Words};
 use super::weights::{add_at, add_eq, add_outer, add_powers, bind_columns, bind_rows, evaluate};
 use crate::Ints;
 use crate::device::{Affine, Device, Opened, Strided};
@@ -55,6 +56,14 @@ impl Cuda {
     #[must_use]
     pub fn with_kernel_times(self) -> Self {
         self.gpu.gauges.time_kernels(true);
+        self
+    }
+
+    /// For tests: decides what to keep as if no more than so many bytes were free.
+    #[cfg(feature = "emulator")]
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.gpu.most_room = bytes;
         self
     }
 
@@ -172,18 +181,20 @@ impl Device for Cuda {
 
     fn commit_base(&self, message: &Words, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
-        let from = (self.gpu.word_at(message, 0), message.bytes);
-        commit(&self.gpu, &self.tables, from, log_message, 1 << log_width, log_inv_rate)
+        let shape = Shape { log_message, width: 1 << log_width, log_cosets: log_inv_rate };
+        let from = Message { at: self.gpu.word_at(message, 0), bytes: message.bytes };
+        commit(&self.gpu, &self.tables, from, shape, || message.clone())
     }
 
     fn commit_extension(&self, message: &Elements, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
-        let from = (self.gpu.at(message), size_of::<u64>());
-        commit(&self.gpu, &self.tables, from, log_message, WORDS << log_width, log_inv_rate)
+        let shape = Shape { log_message, width: WORDS << log_width, log_cosets: log_inv_rate };
+        let from = Message { at: self.gpu.at(message), bytes: size_of::<u64>() };
+        commit(&self.gpu, &self.tables, from, shape, || self.gpu.copy_words(message))
     }
 
     fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {
-        open(&self.gpu, tree, leaves)
+        open(&self.gpu, &self.tables, tree, leaves)
     }
 
     fn bind_rows(&self, values: &Words, rows: Strided, point: &[K], log_width: usize) -> Elements {

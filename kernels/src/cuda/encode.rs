@@ -1,26 +1,22 @@
-//! See `encode.cu` and `hash.cu`.
+//! See `encode.cu`. A codeword is encoded whole, or part by part where it does not fit.
 
 use super::gpu::Gpu;
 use super::launch::{Grid, Pass, Pointer, Roots};
-use super::vectors::{Tree, words};
-use crate::device::{MultiProof, Opened};
-use crate::error::DeviceError;
+use super::vectors::words;
 use cudarc::driver::CudaSlice;
 use p3_field::{PrimeCharacteristicRing, TwoAdicField};
-use p3_merkle_tree::PrunedMerklePaths;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::iter::successors;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use verifier::field::F;
-use verifier::transcript::Digest;
 
 /// Words of shared memory that a tile takes.
 const TILE: usize = 4096;
 /// Logarithm of a pass's points: three steps of eight points, on 64 bytes of each row.
 const MAX_LOG_RADIX: usize = 9;
-/// Words of a row that is hashed as one chunk.
-const MAX_WIDTH: usize = 128;
-/// Words of a digest.
-const DIGEST_WORDS: usize = 4;
+/// Columns that are not parted: 64 bytes of a row, which memory gives at once, and a block of the hash.
+const BLOCK: usize = 8;
 
 /// Powers of roots of unity, by the logarithm of the order: low ones, then every `2^split`-th.
 #[derive(Debug, Default)]
@@ -47,121 +43,169 @@ fn radices(log_message: usize) -> Vec<usize> {
     (0..passes).map(|pass| (log_message + pass) / passes).collect()
 }
 
-/// Evaluates columns of `2^log_message` coefficients, of so many bytes each, on the subgroup `2^log_cosets` times as large; rows have
-/// `width` words.
-pub fn encode_into(
-    gpu: &Gpu,
-    tables: &Tables,
-    (message, bytes): (Pointer, usize),
-    codeword: Pointer,
-    log_message: usize,
-    width: usize,
-    log_cosets: usize,
-) {
-    let roots = tables.roots(gpu, log_message + log_cosets);
-    let radices = radices(log_message);
-    let between = (radices.len() > 1).then(|| gpu.allocate::<u64>(width << (log_message + log_cosets)));
-    let mut log_size = log_message;
-    for (index, &log_radix) in radices.iter().enumerate() {
-        let (first, last) = (index == 0, index + 1 == radices.len());
-        let columns = width.min(TILE >> log_radix);
-        let pass = Pass {
-            width: width as u32,
-            columns: columns as u32,
-            log_message: log_message as u32,
-            log_cosets: log_cosets as u32,
-            log_size: log_size as u32,
-            log_radix: log_radix as u32,
-            first: first.into(),
-            last: last.into(),
-            radices: radices[..index].iter().rev().fold(0, |bytes, &log_radix| bytes << 8 | log_radix as u32),
+/// Rows of coefficients, each column a polynomial: integers of so many bytes, or words.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    pub at: Pointer,
+    pub bytes: usize,
+}
+
+/// A codeword's: columns of `2^log_message` coefficients are evaluated on the subgroup `2^log_cosets` times as large.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub log_message: usize,
+    /// Words of a row.
+    pub width: usize,
+    pub log_cosets: usize,
+}
+
+impl Shape {
+    /// Logarithm of the rows.
+    pub const fn log_rows(&self) -> usize {
+        self.log_message + self.log_cosets
+    }
+
+    /// Words of all rows.
+    pub const fn words(&self) -> usize {
+        self.width << self.log_rows()
+    }
+}
+
+/// Some columns of a codeword's rows: of all, or of every `2^log_step`-th from row `first` on, which are one coset's.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub columns: Range<usize>,
+    pub first: usize,
+    pub log_step: usize,
+}
+
+impl Part {
+    /// Where one of the codeword's rows lies among those of the part.
+    pub const fn row(&self, row: usize) -> Option<usize> {
+        if row % (1 << self.log_step) == self.first { Some(row >> self.log_step) } else { None }
+    }
+}
+
+/// How a codeword is cut into parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    pub shape: Shape,
+    columns: usize,
+    /// Whether cosets are apart.
+    log_step: usize,
+}
+
+impl Cut {
+    /// Into one part.
+    pub const fn whole(shape: Shape) -> Self {
+        Self { shape, columns: shape.width, log_step: 0 }
+    }
+
+    /// The coarsest cut that is fine enough, or else the finest. Cosets apart cost nothing but launches; then columns do, fewer of which
+    /// are read at a time, and `least` at least.
+    pub fn until(shape: Shape, least: usize, enough: impl Fn(&Self) -> bool) -> Self {
+        let finer = |cut: &Self| {
+            if cut.log_step < shape.log_cosets {
+                return Some(Self { log_step: shape.log_cosets, ..*cut });
+            }
+            let columns = (cut.columns / 2).next_multiple_of(BLOCK);
+            (columns < cut.columns && columns >= least).then_some(Self { columns, ..*cut })
         };
-        let work = between.as_ref().map(|memory| gpu.pointer(memory));
-        let source = work.filter(|_| !first).unwrap_or(message);
-        let target = work.filter(|_| !last).unwrap_or(codeword);
-        let tiles = width.div_ceil(columns) << (log_message + log_cosets - log_radix);
-        let encode = match bytes {
-            1 if first => Gpu::encode_pass_i8,
-            2 if first => Gpu::encode_pass_i16,
-            4 if first => Gpu::encode_pass_i32,
-            _ => Gpu::encode_pass_u64,
+        let mut finest = Self::whole(shape);
+        for cut in successors(Some(finest), finer) {
+            finest = cut;
+            if enough(&cut) {
+                break;
+            }
+        }
+        finest
+    }
+
+    /// Words of its largest part.
+    pub const fn words(&self) -> usize {
+        self.columns << (self.shape.log_rows() - self.log_step)
+    }
+
+    /// Words that are kept between the passes over a part.
+    pub const fn words_between(&self) -> usize {
+        if self.shape.log_message > MAX_LOG_RADIX { self.words() } else { 0 }
+    }
+
+    /// All parts; of each coset in the columns' order.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        let Self { shape, columns, log_step } = *self;
+        let parts = move |first| {
+            let starts = (0..shape.width).step_by(columns);
+            starts.map(move |start| Part { columns: start..shape.width.min(start + columns), first, log_step })
         };
-        encode(gpu, Grid { blocks: gpu.blocks(tiles, 1), rows: 1 }, source, target, pass, roots);
-        log_size -= log_radix;
+        (0..1 << log_step).flat_map(parts)
     }
 }
 
-/// Encodes a message of rows of `width` words and hashes the rows of its codeword.
-pub fn commit(
-    gpu: &Gpu,
-    tables: &Tables,
-    message: (Pointer, usize),
-    log_message: usize,
-    width: usize,
-    log_cosets: usize,
-) -> (Digest, Tree) {
-    if width > MAX_WIDTH {
-        DeviceError::Limit(format!("{}: rows of {width} words are hashed, at most {MAX_WIDTH} can be", gpu.name()))
-            .give_up();
+/// Encodes a message, part by part.
+pub struct Encoder<'a> {
+    gpu: &'a Gpu,
+    roots: Roots,
+    message: Message,
+    shape: Shape,
+    radices: Vec<usize>,
+    between: CudaSlice<u64>,
+}
+
+impl<'a> Encoder<'a> {
+    /// For the parts of a cut.
+    pub fn new(gpu: &'a Gpu, tables: &Tables, message: Message, cut: Cut) -> Self {
+        let shape = cut.shape;
+        let roots = tables.roots(gpu, shape.log_rows());
+        let between = gpu.allocate(cut.words_between());
+        Self { gpu, roots, message, shape, radices: radices(shape.log_message), between }
     }
-    let log_rows = log_message + log_cosets;
-    let codeword = gpu.allocate::<u64>(width << log_rows);
-    encode_into(gpu, tables, message, gpu.pointer(&codeword), log_message, width, log_cosets);
-    let digests = gpu.allocate::<u64>(DIGEST_WORDS << (log_rows + 1));
-    let hash_blocks = |items| Grid { blocks: gpu.blocks(items, 128), rows: 1 };
-    let mut level = gpu.pointer(&digests);
-    gpu.hash_rows(hash_blocks(1 << log_rows), gpu.pointer(&codeword), 1 << log_rows, width as u32, level);
-    for log_parents in (0..log_rows).rev() {
-        let above = level.offset::<u64>(DIGEST_WORDS << (log_parents + 1));
-        gpu.hash_pairs(hash_blocks(1 << log_parents), level, 1 << log_parents, above);
-        level = above;
+
+    /// Encodes a part; `pitch` words from one of its rows to the next where they are written.
+    pub fn encode(&self, part: &Part, target: Pointer, pitch: usize) {
+        let Shape { log_message, width, log_cosets } = self.shape;
+        let (own, log_cosets) = (part.columns.len(), log_cosets - part.log_step);
+        let from = self.message.at.offset::<u8>(part.columns.start * self.message.bytes);
+        let between = self.gpu.pointer(&self.between);
+        let mut log_size = log_message;
+        for (index, &log_radix) in self.radices.iter().enumerate() {
+            let (first, last) = (index == 0, index + 1 == self.radices.len());
+            let columns = own.min(TILE >> log_radix);
+            let (source, from_pitch) = if first { (from, width) } else { (between, own) };
+            let (target, to_pitch) = if last { (target, pitch) } else { (between, own) };
+            let radices_before = self.radices[..index].iter().rev();
+            let pass = Pass {
+                width: own as u32,
+                from_pitch: from_pitch as u32,
+                to_pitch: to_pitch as u32,
+                columns: columns as u32,
+                log_message: log_message as u32,
+                log_cosets: log_cosets as u32,
+                first_coset: part.first as u32,
+                log_size: log_size as u32,
+                log_radix: log_radix as u32,
+                first: first.into(),
+                last: last.into(),
+                radices: radices_before.fold(0, |bytes, &log_radix| bytes << 8 | log_radix as u32),
+            };
+            let encode = match self.message.bytes {
+                1 if first => Gpu::encode_pass_i8,
+                2 if first => Gpu::encode_pass_i16,
+                4 if first => Gpu::encode_pass_i32,
+                _ => Gpu::encode_pass_u64,
+            };
+            let tiles = own.div_ceil(columns) << (log_message + log_cosets - log_radix);
+            encode(self.gpu, Grid { blocks: self.gpu.blocks(tiles, 1), rows: 1 }, source, target, pass, self.roots);
+            log_size -= log_radix;
+        }
     }
-    let tree = Tree { codeword, width, log_rows, digests };
-    let root = rows_at(gpu, &tree.digests, DIGEST_WORDS, &[level_start(log_rows, log_rows) as u64]);
-    (digest(&root), tree)
 }
 
-/// Where a level's digests begin, the leaves' being level 0.
-const fn level_start(log_rows: usize, level: usize) -> usize {
-    (2 << log_rows) - (2 << (log_rows - level))
-}
-
-/// Copies some rows of a matrix on the device.
-fn rows_at(gpu: &Gpu, matrix: &CudaSlice<u64>, width: usize, rows: &[u64]) -> Vec<u64> {
-    let (indices, out) = (gpu.upload(rows), gpu.allocate::<u64>(rows.len() * width));
-    let grid = gpu.grid(rows.len() * width);
-    gpu.gather(grid, gpu.pointer(matrix), width as u32, gpu.pointer(&indices), rows.len() as u64, gpu.pointer(&out));
-    gpu.download(&out, rows.len() * width)
-}
-
-fn digest(words: &[u64]) -> Digest {
-    let mut digest = Digest::default();
-    digest
-        .chunks_exact_mut(size_of::<u64>())
-        .zip(words)
-        .for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
-    digest
-}
-
-/// Opens rows of a codeword.
-pub fn open(gpu: &Gpu, tree: &Tree, leaves: &[usize]) -> Opened {
-    let indices: Vec<u64> = leaves.iter().map(|&leaf| leaf as u64).collect();
-    let rows = rows_at(gpu, &tree.codeword, tree.width, &indices);
-    let rows = rows.chunks_exact(tree.width).map(|row| row.iter().map(|&word| F::from_u64(word)).collect()).collect();
-    let siblings: Vec<u64> = siblings(tree.log_rows, leaves).map(|place| place as u64).collect();
-    let digests = rows_at(gpu, &tree.digests, DIGEST_WORDS, &siblings);
-    let sibling_hashes = digests.chunks_exact(DIGEST_WORDS).map(digest).collect();
-    let proof: MultiProof = PrunedMerklePaths { sibling_hashes };
-    Opened { rows, proof }
-}
-
-/// Places of the digests that tie leaves to the root: level by level, in order, those beside a known digest that are not known.
-fn siblings(log_rows: usize, leaves: &[usize]) -> impl Iterator<Item = usize> {
-    let mut known: BTreeSet<usize> = leaves.iter().copied().collect();
-    (0..log_rows).flat_map(move |level| {
-        let missing: Vec<usize> =
-            known.iter().map(|&node| node ^ 1).filter(|sibling| !known.contains(sibling)).collect();
-        known = known.iter().map(|&node| node / 2).collect();
-        missing.into_iter().map(move |node| level_start(log_rows, level) + node)
-    })
+/// Encodes all parts of a cut to their places in a codeword.
+pub fn encode_into(gpu: &Gpu, tables: &Tables, message: Message, cut: Cut, codeword: Pointer) {
+    let (encoder, width) = (Encoder::new(gpu, tables, message, cut), cut.shape.width);
+    for part in cut.parts() {
+        let target = codeword.offset::<u64>(part.first * width + part.columns.start);
+        encoder.encode(&part, target, width << part.log_step);
+    }
 }

@@ -23,6 +23,8 @@ pub struct Gpu {
     /// Multiprocessors.
     pub(super) processors: u32,
     pub(super) gauges: Gauges,
+    /// Bytes of free memory that it counts on.
+    pub(super) most_room: usize,
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
     functions: Mutex<HashMap<&'static str, CudaFunction>>,
 }
@@ -67,7 +69,8 @@ impl Gpu {
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         keep_memory(&context).map_err(failed("setting up its memory pool"))?;
         let (gauges, modules, functions) = Default::default();
-        Ok(Self { name, context, stream, capability, processors, gauges, modules, functions })
+        let most_room = usize::MAX;
+        Ok(Self { name, context, stream, capability, processors, gauges, most_room, modules, functions })
     }
 
     /// Number and name.
@@ -104,6 +107,26 @@ impl Gpu {
         }
     }
 
+    /// Bytes that can be allocated: those that are free, and those that its pool has kept. If that is not enough, once all that is queued
+    /// is done, which may free some.
+    pub fn room(&self, enough: usize) -> usize {
+        let room = || {
+            let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
+            let in_pool =
+                |attribute| self.check("asking for its memory pool", pool_bytes(&self.context, attribute)) as usize;
+            let kept = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
+            let used = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT);
+            (free + kept.saturating_sub(used)).min(self.most_room)
+        };
+        match room() {
+            found if found >= enough => found,
+            _ => {
+                self.wait();
+                room()
+            }
+        }
+    }
+
     /// Copies to the device.
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> CudaSlice<T> {
         let mut memory = self.allocate(values.len());
@@ -133,7 +156,8 @@ impl Gpu {
     /// What it has done so far. Of one that has failed, what was counted before.
     pub fn usage(&self) -> DeviceUsage {
         let waited = self.stream.synchronize().and_then(|()| self.gauges.waited());
-        self.gauges.usage(waited.and_then(|()| peak_memory(&self.context)).unwrap_or_default())
+        let peak = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        self.gauges.usage(waited.and_then(|()| pool_bytes(&self.context, peak)).unwrap_or_default())
     }
 
     /// Gives up if the driver reports an error.
@@ -152,10 +176,9 @@ fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
     unsafe { sys::cuMemPoolSetAttribute(pool(context)?, attribute, (&raw mut threshold).cast()).result() }
 }
 
-/// Most bytes that were allocated at one time.
-fn peak_memory(context: &CudaContext) -> Result<u64, DriverError> {
+/// A number of bytes that the pool keeps.
+fn pool_bytes(context: &CudaContext, attribute: CUmemPool_attribute) -> Result<u64, DriverError> {
     let mut bytes = 0u64;
-    let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
     // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver writes.
     unsafe { sys::cuMemPoolGetAttribute(pool(context)?, attribute, (&raw mut bytes).cast()).result() }?;
     Ok(bytes)

@@ -27,9 +27,12 @@ pub struct Element([u64; 3]);
 #[repr(C)]
 pub struct Pass {
     pub width: u32,
+    pub from_pitch: u32,
+    pub to_pitch: u32,
     pub columns: u32,
     pub log_message: u32,
     pub log_cosets: u32,
+    pub first_coset: u32,
     pub log_size: u32,
     pub log_radix: u32,
     pub first: u32,
@@ -287,7 +290,9 @@ kernels! {
         fraction_rest(layer: Layer, number: u32);
     }
     hash, HASHED_ROWS {
-        hash_rows(matrix: Pointer, rows: u64, width: u32, digests: Pointer);
+        hash_rows(
+            matrix: Pointer, rows: u64, from: u32, columns: u32, width: u32, log_step: u32, digests: Pointer
+        );
         hash_pairs(children: Pointer, pairs: u64, parents: Pointer);
     }
     integers, THREADS {

@@ -23,8 +23,10 @@ mod quadratic;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod tree;
 mod vectors;
 mod weights;
 
 pub use device::Cuda;
-pub use vectors::{Elements, Integers, Tree, Words};
+pub use tree::Tree;
+pub use vectors::{Elements, Integers, Words};

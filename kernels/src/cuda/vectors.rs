@@ -27,15 +27,6 @@ pub struct Elements {
     pub(super) len: usize,
 }
 
-/// A codeword's rows, and all digests over them: those of the rows, then level by level to the root, four words each.
-#[derive(Debug)]
-pub struct Tree {
-    pub(super) codeword: CudaSlice<u64>,
-    pub(super) width: usize,
-    pub(super) log_rows: usize,
-    pub(super) digests: CudaSlice<u64>,
-}
-
 /// Integers of one width.
 #[derive(Clone, Debug)]
 pub struct Integers {
@@ -110,6 +101,16 @@ impl Gpu {
     /// Copies to the device.
     pub fn upload_words(&self, values: &[F]) -> Words {
         Words { memory: Arc::new(self.upload(bytes(words(values)))), bytes: size_of::<u64>(), len: values.len() }
+    }
+
+    /// A copy of elements' words.
+    pub fn copy_words(&self, values: &Elements) -> Words {
+        let (len, bytes) = (values.len * WORDS, size_of::<u64>());
+        let mut memory = self.allocate(len * bytes);
+        // SAFETY: any bytes are integers of one.
+        let from = unsafe { values.memory.transmute::<u8>(len * bytes) }.expect("elements are as long as their words");
+        self.check("copying on it", self.stream.memcpy_dtod(&from, &mut memory));
+        Words { memory: Arc::new(memory), bytes, len }
     }
 
     /// Where element `index` lies.

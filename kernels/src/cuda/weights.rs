@@ -1,7 +1,7 @@
 //! See `weights.cu`.
 
 use super::contract::base;
-use super::encode::{Tables, encode_into};
+use super::encode::{Cut, Message, Shape, Tables, encode_into};
 use super::gpu::Gpu;
 use super::launch::Grid;
 use super::vectors::{Elements, WORDS, Words, words};
@@ -136,7 +136,9 @@ pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &Elements, log_order: usize, 
         }
         let dense = Elements { memory: gpu.allocate(order * WORDS), len: order };
         let sparse = gpu.upload_elements(&sparse);
-        encode_into(gpu, tables, (gpu.at(&sparse), size_of::<u64>()), gpu.at(&dense), log_order, WORDS, 0);
+        let message = Message { at: gpu.at(&sparse), bytes: size_of::<u64>() };
+        let cut = Cut::whole(Shape { log_message: log_order, width: WORDS, log_cosets: 0 });
+        encode_into(gpu, tables, message, cut, gpu.at(&dense));
         return add_at(gpu, out, Strided::ALL, &Elements { len: out.len, ..dense });
     }
     let exponents: Vec<u64> = exponents.iter().map(|&exponent| (exponent % order) as u64).collect();

@@ -100,6 +100,47 @@ fn codewords_trees_and_openings() {
 }
 
 #[test]
+fn codewords_without_room_are_hashed_in_parts_and_encoded_again() {
+    if device_under_test().is_none() {
+        return;
+    }
+    let random = Random::new(12);
+    // One column, widths of less than a block of the hash and of several; of extension elements, three times as many words.
+    for (log_message, log_width, log_inv_rate) in [(0, 0, 0), (2, 5, 3), (5, 4, 0), (6, 0, 2), (10, 3, 1), (11, 5, 1)] {
+        let (rows, width) = (1usize << (log_message + log_inv_rate), 1usize << log_width);
+        let leaves: Vec<usize> = [0, 3, 2, 5, 5, 7 * rows / 8, rows - 1].iter().map(|leaf| leaf % rows).collect();
+        let bytes = 8 * rows * width;
+        for room in [0, bytes, 2 * bytes, 4 * bytes, 64 * bytes] {
+            let devices = || Dual(Cpu, device_under_test().expect("it was there before").with_room(room));
+            for bits in [16, 64] {
+                let devices = devices();
+                let message = polynomial(&devices, random.integers(bits, 1 << (log_message + log_width)));
+                let (_, tree) = devices.commit_base(&message, log_width, log_inv_rate);
+                let before = devices.1.usage().kernels;
+                let hashed = before["hash"].launches as usize - rows.ilog2() as usize;
+                devices.open(&tree, &leaves);
+                devices.open(&tree, &leaves[4..5]);
+                let again = devices.1.usage().kernels["encode"].launches > before["encode"].launches;
+                match room / bytes {
+                    0 => assert_eq!((hashed, again), ((width / 8).max(1) << log_inv_rate, true)),
+                    1 | 2 => assert!(again, "kept in {room} bytes: {bytes}"),
+                    64 => assert_eq!((hashed, again), (1, false)),
+                    _ => {}
+                }
+            }
+            if log_message < 11 {
+                let devices = devices();
+                let mut message = devices.upload_extension(random.elements(1 << (log_message + log_width)));
+                let (_, tree) = devices.commit_extension(&message, log_width, log_inv_rate);
+                // What is committed may change after.
+                devices.add_at(&mut message, Strided::ALL, &devices.upload_extension(vec![K::ONE; 1 << log_message]));
+                devices.open(&tree, &leaves);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_transform_of_three_passes() {
     let Some(devices) = devices() else { return };
     let message = devices.upload(Random::new(2).bases(1 << 19));
