@@ -15,8 +15,8 @@ use verifier::field::F;
 const TILE: usize = 4096;
 /// Logarithm of a pass's points: three steps of eight points, on 64 bytes of each row.
 const MAX_LOG_RADIX: usize = 9;
-/// Columns that are not parted: 64 bytes of a row, which memory gives at once, and a block of the hash.
-const BLOCK: usize = 8;
+/// Columns that are not parted: 64 bytes of a row, a block of the hash.
+pub const BLOCK: usize = 8;
 
 /// Powers of roots of unity, by the logarithm of the order: low ones, then every `2^split`-th.
 #[derive(Debug, Default)]

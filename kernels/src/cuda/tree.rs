@@ -3,7 +3,7 @@
 //! A codeword that is large beside the memory that is free is not kept: its parts are hashed as they are encoded, and encoded again when
 //! rows are opened, from the message, which the caller has anyway.
 
-use super::encode::{Cut, Encoder, Message, Shape, Tables, encode_into};
+use super::encode::{BLOCK, Cut, Encoder, Message, Shape, Tables, encode_into};
 use super::gpu::Gpu;
 use super::launch::Grid;
 use super::vectors::Words;
@@ -22,8 +22,6 @@ const MAX_WIDTH: usize = 128;
 const DIGEST_WORDS: usize = 4;
 /// Bytes of a row that memory gives at once.
 const SECTOR: usize = 32;
-/// Words of a block of the hash.
-const BLOCK: usize = 8;
 
 /// The rows of a codeword, and all digests over them: those of the rows, then level by level to the root, four words each.
 #[derive(Debug)]
