@@ -1,6 +1,6 @@
 // What cudarc calls of the CUDA driver, as a library of the driver's name. Streams run when something waits for them, so that a host that
 // forgets to wait reads what was there before; fresh memory is filled with a pattern, so that kernels that read what nobody wrote give
-// nonsense.
+// nonsense. The pool keeps what is freed, and gives it again for what is nearly as large; until it is trimmed that is memory in use.
 //
 //   PROOFMILL_EMULATOR_MEMORY=n    bytes of device memory
 //   PROOFMILL_EMULATOR_DEVICES=n   number of devices
@@ -47,12 +47,21 @@ struct Event {
     std::shared_ptr<Record> record;
 };
 
+// A block of the pool.
+struct Block {
+    size_t bytes;            // of it
+    size_t used;             // of those that were asked for
+    Stream* freed_in;        // for which it is free at once
+    std::shared_ptr<bool> free;  // for all, once that stream is there
+};
+
 std::recursive_mutex mutex;
 Stream default_stream;
 std::map<void*, std::unique_ptr<Stream>> streams;
-std::map<Pointer, size_t> allocated;
+std::map<Pointer, Block> allocated;
+std::vector<Block> kept;
 std::map<void*, std::unique_ptr<Event>> events;
-size_t used = 0, used_high = 0;
+size_t reserved = 0, used = 0, used_high = 0;  // bytes of all blocks; bytes that were asked for, now and at most
 thread_local void* context = nullptr;
 
 size_t setting(const char* name, size_t otherwise) {
@@ -63,16 +72,24 @@ size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); 
 int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
 Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
 
-int release(Pointer pointer) {
-    auto found = allocated.find(pointer);
-    if (found == allocated.end()) {
-        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
-        std::_Exit(134);
+// A block for so many bytes: the smallest kept one that is not twice as large, else a new one; of no bytes where there is no room.
+Block take(size_t bytes, const Stream* stream) {
+    auto fits = [=](const Block& block) { return block.bytes >= bytes && block.bytes < 2 * bytes && (block.freed_in == stream || *block.free); };
+    auto best = kept.end();
+    for (auto block = kept.begin(); block != kept.end(); block++)
+        if (fits(*block) && (best == kept.end() || block->bytes < best->bytes)) best = block;
+    Block block{bytes, bytes, nullptr, nullptr};
+    if (best != kept.end()) {
+        block.bytes = best->bytes;
+        kept.erase(best);
+    } else if (reserved + bytes > memory()) {
+        return {};
+    } else {
+        reserved += bytes;
     }
-    used -= found->second;
-    allocated.erase(found);
-    std::free((void*)pointer);
-    return SUCCESS;
+    used += bytes;
+    used_high = std::max(used_high, used);
+    return block;
 }
 }  // namespace
 
@@ -110,11 +127,18 @@ API cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
 API cuMemPoolGetAttribute(void*, int attribute, void* value) {
     LOCK;
     switch (attribute) {
-        case 5: return *(uint64_t*)value = used_high, SUCCESS;  // what it has of the device: it keeps what is freed
+        case 5: return *(uint64_t*)value = reserved, SUCCESS;
         case 7: return *(uint64_t*)value = used, SUCCESS;
         case 8: return *(uint64_t*)value = used_high, SUCCESS;  // most bytes used
         default: return INVALID_VALUE;
     }
+}
+API cuMemPoolTrimTo(void*, size_t keep) {
+    LOCK;
+    for (auto block = kept.begin(); block != kept.end() && reserved > keep;)
+        if (*block->free) reserved -= block->bytes, block = kept.erase(block);
+        else block++;
+    return SUCCESS;
 }
 API cuDevicePrimaryCtxRetain(void** retained, int device) { return *retained = (void*)(uintptr_t)(1 + device), SUCCESS; }
 API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
@@ -122,7 +146,7 @@ API cuCtxGetCurrent(void** current) { return *current = context, SUCCESS; }
 API cuCtxSetCurrent(void* current) { return context = current, SUCCESS; }
 API cuMemGetInfo_v2(size_t* free, size_t* total) {
     LOCK;
-    return *total = memory(), *free = *total - used_high, SUCCESS;
+    return *total = memory(), *free = *total - reserved, SUCCESS;
 }
 
 API cuStreamCreate(void** stream, unsigned) {
@@ -186,19 +210,33 @@ API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
 
 API cuMemAllocAsync(Pointer* pointer, size_t bytes, void* stream) {
     LOCK;
-    // The pool gives again what has been freed before in the stream's order.
-    if (used + bytes > memory()) stream_of(stream).wait();
+    bytes = std::max(bytes, (size_t)1);
+    Block block = take(bytes, &stream_of(stream));
     void* place = nullptr;
-    if (used + bytes > memory() || posix_memalign(&place, ALIGNMENT, bytes ? bytes : 1)) return OUT_OF_MEMORY;
+    if (!block.bytes || posix_memalign(&place, ALIGNMENT, bytes)) return OUT_OF_MEMORY;
     std::memset(place, PATTERN, bytes);
-    allocated[(Pointer)place] = bytes;
-    used += bytes;
-    used_high = std::max(used_high, used);
+    allocated[(Pointer)place] = block;
     return *pointer = (Pointer)place, SUCCESS;
 }
 API cuMemFreeAsync(Pointer pointer, void* stream) {
     LOCK;
-    stream_of(stream).queue.push_back([=] { release(pointer); });
+    auto found = allocated.find(pointer);
+    if (found == allocated.end()) {
+        std::fprintf(stderr, "emulator: memory is freed that is not allocated\n");
+        std::_Exit(134);
+    }
+    Block block = found->second;
+    allocated.erase(found);
+    used -= block.used;
+    block.freed_in = &stream_of(stream);
+    block.free = std::make_shared<bool>(false);
+    kept.push_back(block);
+    block.freed_in->queue.push_back([=] {
+        // Whoever reads it from now on reads nonsense, or is found by the address checker.
+        std::memset((void*)pointer, PATTERN, block.used);
+        std::free((void*)pointer);
+        *block.free = true;
+    });
     return SUCCESS;
 }
 API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {

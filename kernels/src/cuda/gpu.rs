@@ -97,13 +97,24 @@ impl Gpu {
 
     /// Memory for so many words, holding anything; at least one, for the driver gives none for nothing.
     pub fn allocate<T: DeviceRepr>(&self, len: usize) -> CudaSlice<T> {
+        let retried = || {
+            // What was freed is there for anything else once the stream has come that far and the pool has given it back.
+            self.wait();
+            self.check("giving memory back", give_back(&self.context));
+            self.try_allocate(len)
+        };
+        self.try_allocate(len).or_else(retried).unwrap_or_else(|| {
+            let (free, total) = self.context.mem_get_info().unwrap_or_default();
+            DeviceError::Memory { gpu: self.name.clone(), asked: len * size_of::<T>(), free, total }.give_up()
+        })
+    }
+
+    /// The same, or nothing if the driver has no such memory.
+    fn try_allocate<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
         // SAFETY: every caller has all of it written before it is read; words are integers, of which all are valid.
         match unsafe { self.stream.alloc(len.max(1)) } {
-            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
-                let (free, total) = self.context.mem_get_info().unwrap_or_default();
-                DeviceError::Memory { gpu: self.name.clone(), asked: len * size_of::<T>(), free, total }.give_up()
-            }
-            allocated => self.check("allocating memory", allocated),
+            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => None,
+            allocated => Some(self.check("allocating memory", allocated)),
         }
     }
 
@@ -174,6 +185,12 @@ fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
     let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
     // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver reads.
     unsafe { sys::cuMemPoolSetAttribute(pool(context)?, attribute, (&raw mut threshold).cast()).result() }
+}
+
+/// Has the driver's pool keep nothing but what is allocated.
+fn give_back(context: &CudaContext) -> Result<(), DriverError> {
+    // SAFETY: the pool is the device's.
+    unsafe { sys::cuMemPoolTrimTo(pool(context)?, 0).result() }
 }
 
 /// A number of bytes that the pool keeps.

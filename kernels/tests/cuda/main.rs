@@ -3,6 +3,7 @@
 //! Without a GPU the emulator stands in; with `PROOFMILL_TEST_GPU=n` it is GPU `n`.
 
 mod integers;
+mod memory;
 mod sumchecks;
 
 use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
