@@ -6,13 +6,19 @@ mod fixture;
 
 use common::imported::proved_on;
 use fixture::Fixture;
-use kernels::cuda::emulator::device_under_test;
-use kernels::{Cpu, Dual, IntegerDevice, Ints};
+use kernels::cuda::emulator::{GPU, device_under_test};
+use kernels::{Cpu, Cuda, Dual, IntegerDevice, Ints, attempt, with_ints};
 use model::language::{Output, Prompt, import, open};
 use model::split::split;
-use model::{ImportOptions, Model, dequantise};
+use model::{ImportOptions, Model, Subgraphs, dequantise, execute, partition};
+use prover::{Values, commit_boundary, prove, setup, upload};
+use std::collections::BTreeSet;
+use std::env;
 use std::path::Path;
+use std::process::Command;
 use verifier::generation::{self, Generated, Lengths};
+use verifier::graph::TensorId;
+use verifier::key::Security;
 use verifier::sampling::Sampling;
 
 fn generate(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Generated {
@@ -84,6 +90,83 @@ fn an_answer_and_its_proof_are_the_same_on_the_gpu() {
     let lengths = Lengths::of(&model.graph).expect("the model generates");
     let inputs = generation::inputs(lengths, &generated).expect("the answer fits").map(Ints::from).to_vec();
     assert!(proved_on(&Cpu, &model, 2, inputs.clone()) == proved_on(&devices.1, &model, 2, inputs));
+}
+
+/// Bytes of the emulator's memory.
+const MEMORY: &str = "PROOFMILL_EMULATOR_MEMORY";
+
+/// Runs a test that is ignored otherwise in a process with so much device memory; the numbers that it says.
+fn with_memory<const N: usize>(bytes: u64, test: &str) -> [u64; N] {
+    let mut command = Command::new(env::current_exe().expect("this is one"));
+    command.args(["--exact", "--ignored", "--nocapture", test]).env_remove(GPU).env(MEMORY, bytes.to_string());
+    let output = command.output().expect("it can be started");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{text}");
+    let said = text.lines().find_map(|line| line.strip_prefix("said ")).unwrap_or_else(|| panic!("{text}"));
+    let numbers: Vec<u64> = said.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("{text}"))
+}
+
+/// In such a process, the device.
+fn with_little_memory() -> Option<Cuda> {
+    env::var_os(MEMORY).and_then(|_| device_under_test())
+}
+
+fn bytes<'a>(all: impl IntoIterator<Item = &'a Ints>) -> usize {
+    all.into_iter().map(|integers| with_ints!(integers, values => size_of_val(values.as_slice()))).sum()
+}
+
+#[test]
+fn weights_that_do_not_fit_the_gpu_together_go_up_as_they_are_used() {
+    if device_under_test().is_none() {
+        return;
+    }
+    const LITTLE: u64 = 100_000;
+    let [sent, weights] = with_memory(LITTLE, "an_answer_with_little_memory");
+    assert!(weights > LITTLE && sent > 2 * weights, "{sent} bytes were sent of {weights}");
+    // As much as is needed, and then without room for all of the tensors.
+    let [once, peak, tensors] = with_memory(1 << 33, "a_proof_with_little_memory");
+    let [sent, less, _] = with_memory(peak - tensors * 2 / 5, "a_proof_with_little_memory");
+    assert!(sent > once && less < peak, "{sent} bytes were sent with little memory, and {once} with enough");
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn an_answer_with_little_memory() {
+    let Some(cuda) = with_little_memory() else { return };
+    let f = Fixture::load("gpt2");
+    let model = f.import(8, Output::Answers(4));
+    let generated = attempt(|| generate_on(&cuda, &model, &f.tokens[..3], None)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(generated, generate(&model, &f.tokens[..3], None));
+    println!("said {} {}", cuda.usage().bytes_to_device, bytes(model.weights.values()));
+}
+
+#[test]
+#[ignore = "with little memory: a test above runs it"]
+fn a_proof_with_little_memory() {
+    let Some(cuda) = with_little_memory() else { return };
+    let f = Fixture::load("gpt2");
+    let model = f.import(8, Output::Logits(2));
+    let cut = partition(&model, Subgraphs::Count(8)).expect("the model can be cut");
+    let key = setup(&Cpu, model.graph, &model.weights, cut, Security::Bits128).expect("the model can be set up");
+    let graph = key.graph();
+    let mut values: Values = vec![None; graph.tensors.len()];
+    model.weights.into_iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight));
+    let tokens = f.tokens[..8].iter().map(|&token| token.into()).collect::<Vec<i64>>();
+    values[graph.inputs[0].tensor.index()] = Some(Ints::from(tokens));
+    execute(&Cpu, graph, 0..graph.nodes.len() as u32, &mut values).expect("the model runs");
+    let boundary = commit_boundary(&Cpu, &key, &values).expect("it has values");
+    // Those of the first subgraph.
+    let ops = key.plan().subgraphs[0].nodes.iter().map(|&node| &graph.nodes[node as usize].op);
+    let touched: BTreeSet<usize> =
+        ops.flat_map(|op| op.inputs().into_iter().chain(op.output())).map(TensorId::index).collect();
+    let others = values.iter_mut().enumerate().filter(|(tensor, _)| !touched.contains(tensor));
+    others.for_each(|(_, values)| *values = None);
+    let on_gpu = attempt(|| prove(&cuda, &key, [7; 32], boundary.root, 0, &upload(&cuda, &values)));
+    let on_gpu = on_gpu.unwrap_or_else(|e| panic!("{e}")).expect("it can be proved");
+    assert!(on_gpu == prove(&Cpu, &key, [7; 32], boundary.root, 0, &values).expect("it can be proved"));
+    let usage = cuda.usage();
+    println!("said {} {} {}", usage.bytes_to_device, usage.peak_memory_bytes, bytes(values.iter().flatten()));
 }
 
 /// The final projection in pieces, each in a subgraph of its own.

@@ -72,9 +72,9 @@ size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); 
 int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
 Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
 
-// A block for so many bytes: the smallest kept one that is not twice as large, else a new one; of no bytes where there is no room.
+// A block for so many bytes: the smallest kept one that is not larger by more than a quarter, else a new one; of no bytes where there is no room.
 Block take(size_t bytes, const Stream* stream) {
-    auto fits = [=](const Block& block) { return block.bytes >= bytes && block.bytes < 2 * bytes && (block.freed_in == stream || *block.free); };
+    auto fits = [=](const Block& block) { return block.bytes >= bytes && 4 * block.bytes <= 5 * bytes && (block.freed_in == stream || *block.free); };
     auto best = kept.end();
     for (auto block = kept.begin(); block != kept.end(); block++)
         if (fits(*block) && (best == kept.end() || block->bytes < best->bytes)) best = block;

@@ -1,7 +1,8 @@
 //! See `contract.cu` and `affine.cu`.
 
+use super::backed::Hold;
 use super::gpu::Gpu;
-use super::vectors::{Elements, Integers};
+use super::vectors::{Elements, Integers, Word};
 use super::weights::flat;
 use crate::device::Affine;
 use p3_field::PrimeCharacteristicRing;
@@ -70,8 +71,8 @@ pub fn contract(gpu: &Gpu, values: &Elements, shape: &[usize], axis: usize, weig
 
 /// See `Device::contract_ints`.
 pub fn contract_ints(gpu: &Gpu, values: &Integers, shape: &[usize], axis: usize, weights: &[K]) -> Elements {
-    let (plan, at) = (&Plan::new(gpu, shape, axis), gpu.integers_at(values));
-    let base = base(values.bytes, weights);
+    let (plan, held) = (&Plan::new(gpu, shape, axis), gpu.hold(values));
+    let (at, base) = (held.at(), base(values.bytes, weights));
     match values.bytes {
         1 => contract!(gpu, plan, at, weights, base, contract_rows_i8, contract_columns_i8),
         2 => contract!(gpu, plan, at, weights, base, contract_rows_i16, contract_columns_i16),
@@ -91,7 +92,8 @@ pub fn base(bytes: usize, weights: &[K]) -> K {
 /// See `Device::lift`.
 pub fn lift(gpu: &Gpu, values: &Integers) -> Elements {
     let out = gpu.elements(values.len);
-    let (grid, from, n, to) = (gpu.grid(out.len), gpu.integers_at(values), out.len as u64, gpu.at(&out));
+    let held = gpu.hold(values);
+    let (grid, from, n, to) = (gpu.grid(out.len), held.at(), out.len as u64, gpu.at(&out));
     match values.bytes {
         1 => gpu.lift_i8(grid, from, n, to),
         2 => gpu.lift_i16(grid, from, n, to),
@@ -124,13 +126,14 @@ pub fn affine(gpu: &Gpu, slices: &[Affine<Integers>]) -> Elements {
     let out = gpu.elements(slices.iter().map(|slice| slice.len).sum());
     let mut to = gpu.at(&out);
     for slice in slices {
-        let mut terms = Vec::new();
-        for (factor, column) in &slice.terms {
-            terms.extend([gpu.integers_at(column).word(), column.bytes as u64]);
-            terms.extend(flat(&[*factor]));
+        let held: Vec<Hold> = slice.terms.iter().map(|(_, column)| gpu.hold(column)).collect();
+        let mut terms: Vec<Word> = Vec::new();
+        for ((factor, column), held) in slice.terms.iter().zip(&held) {
+            terms.extend([Word::from(held.at()), Word::from(column.bytes as u64)]);
+            terms.extend(flat(&[*factor]).map(Word::from));
         }
-        let (uploaded, count) = (gpu.upload(&terms), slice.terms.len() as u32);
-        let (from, n) = (gpu.pointer(&uploaded), slice.len as u64);
+        let (table, count) = (gpu.upload_table(&terms), slice.terms.len() as u32);
+        let (from, n) = (gpu.table_at(&table), slice.len as u64);
         gpu.affine(gpu.grid(slice.len), from, count, slice.constant.into(), n, to);
         to = to.offset::<[u64; 3]>(slice.len);
     }

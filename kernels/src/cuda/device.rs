@@ -52,6 +52,14 @@ impl Cuda {
         &self.gpu
     }
 
+    /// Has every allocation drop all copies of what the host holds that nothing holds on to: for tests, which find what does not.
+    #[cfg(feature = "emulator")]
+    #[must_use]
+    pub fn short_of_memory(mut self) -> Self {
+        self.gpu.is_short = true;
+        self
+    }
+
     /// Times every kernel from now on: two events more in the stream for each launch.
     #[must_use]
     pub fn with_kernel_times(self) -> Self {
@@ -82,7 +90,7 @@ impl IntegerDevice for Cuda {
     type Integers = Integers;
 
     fn upload_integers(&self, values: Ints) -> Integers {
-        self.gpu.upload_integers(&values)
+        self.gpu.upload_integers(values)
     }
 
     fn download_integers(&self, values: &Integers) -> Ints {

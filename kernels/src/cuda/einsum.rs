@@ -1,9 +1,10 @@
 //! See `einsum.cu`. A term of more than two factors is contracted pair by pair, the smallest first.
 
+use super::backed::Hold;
 use super::gpu::Gpu;
 use super::integers::{Digits, combine};
 use super::launch::{Grid, Product};
-use super::vectors::Integers;
+use super::vectors::{Integers, Word};
 use crate::dense::{lengths, offsets, strides};
 use crate::integers::Summand;
 use std::cmp::Reverse;
@@ -63,8 +64,9 @@ fn add_each(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[
     summed.sort_unstable();
     summed.dedup();
     let count: usize = lengths(dims, &summed).iter().product();
-    let (mut head, mut digits, mut inner) = (Vec::new(), Digits::default(), Vec::new());
-    for factor in factors {
+    let (mut head, mut digits, mut inner) = (Vec::<Word>::new(), Digits::default(), Vec::new());
+    let held: Vec<Hold> = factors.iter().map(|factor| gpu.hold(&factor.values)).collect();
+    for (factor, held) in factors.iter().zip(&held) {
         let first = digits.len();
         let own = strides(&lengths(dims, &factor.labels));
         let mut divisor = 1;
@@ -74,18 +76,19 @@ fn add_each(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[
             }
             divisor *= dims[label as usize] as u64;
         }
-        let (at, bytes) = (gpu.integers_at(&factor.values).word(), factor.values.bytes as u64);
-        head.extend([at, bytes, first as u64, (digits.len() - first) as u64]);
+        head.push(held.at().into());
+        head.extend([factor.values.bytes, first, digits.len() - first].map(|number| Word::from(number as u64)));
         inner.extend(offsets(dims, &factor.labels, &summed).into_iter().map(|place| place as u64));
     }
     let parts = (gpu.processors as usize * THREADS / sums.len).clamp(1, count.div_ceil(MIN_SPAN)).min(MAX_PARTS);
     let span = count.div_ceil(parts);
     let grid = Grid { rows: count.div_ceil(span) as u32, ..gpu.grid(sums.len) };
-    let (head, digits, inner) = (gpu.upload(&head), digits.upload(gpu), gpu.upload(&inner));
+    let (head, digits, inner, sums_held) =
+        (gpu.upload_table(&head), digits.upload(gpu), gpu.upload(&inner), gpu.hold(sums));
     let [count, span, n] = [count, span, sums.len].map(|size| size as u64);
-    let (head, digits, inner) = (gpu.pointer(&head), gpu.pointer(&digits), gpu.pointer(&inner));
-    let to = gpu.integers_at(sums);
-    gpu.einsum_each(grid, head, factors.len() as u32, digits, inner, count, span, coefficient as u64, n, to);
+    let (head, digits, inner) = (gpu.table_at(&head), gpu.pointer(&digits), gpu.pointer(&inner));
+    let (factors, coefficient) = (factors.len() as u32, coefficient as u64);
+    gpu.einsum_each(grid, head, factors, digits, inner, count, span, coefficient, n, sums_held.at());
 }
 
 /// Most blocks in the second direction of a grid.
@@ -152,11 +155,12 @@ fn multiply(
     let grid = Grid { blocks: tiles as u32, rows: depth.div_ceil(span) as u32 };
     let [batches, rows, columns, summed, span] = [batches, down, across, depth, span].map(|size| size as u64);
     let [left_bytes, right_bytes] = [left, right].map(|factor| factor.values.bytes as u64);
-    let [left, right] = [left, right].map(|factor| gpu.integers_at(&factor.values));
+    let held = [left, right].map(|factor| gpu.hold(&factor.values));
+    let [left, right] = held.each_ref().map(Hold::at);
     let coefficient = coefficient as u64;
     let product = Product { left, right, left_bytes, right_bytes, batches, rows, columns, summed, span, coefficient };
-    let tables = gpu.upload(&tables);
-    let (tables, to) = (gpu.pointer(&tables), gpu.integers_at(sums));
+    let (tables, sums) = (gpu.upload(&tables), gpu.hold(sums));
+    let (tables, to) = (gpu.pointer(&tables), sums.at());
     if left_bytes.max(right_bytes) <= 4 {
         gpu.einsum_narrow(grid, product, tables, to);
     } else {

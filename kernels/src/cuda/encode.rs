@@ -24,7 +24,7 @@ pub struct Tables(Mutex<HashMap<usize, [CudaSlice<u64>; 2]>>);
 
 impl Tables {
     /// The tables of this order, made on first use.
-    pub fn roots(&self, gpu: &Gpu, log_order: usize) -> Roots {
+    pub fn roots(&self, gpu: &Gpu, log_order: usize) -> Roots<'_> {
         let split = log_order.div_ceil(2);
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [low, high] = tables.entry(log_order).or_insert_with(|| {
@@ -32,8 +32,9 @@ impl Tables {
             let powers = |base: F, count| gpu.upload(words(&base.powers().collect_n(count)));
             [powers(generator, 1 << split), powers(generator.exp_power_of_2(split), 1 << (log_order - split))]
         });
-        // Tables are never dropped before the device: what is queued may go on using them.
-        Roots { low: gpu.pointer(low), high: gpu.pointer(high), log_order: log_order as u32, split: split as u32 }
+        // Tables are never dropped before the device.
+        let [low, high] = [low, high].map(|table| gpu.pointer(table).unbound());
+        Roots { low, high, log_order: log_order as u32, split: split as u32 }
     }
 }
 
@@ -45,8 +46,8 @@ fn radices(log_message: usize) -> Vec<usize> {
 
 /// Rows of coefficients, each column a polynomial: integers of so many bytes, or words.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
-    pub at: Pointer,
+pub struct Message<'m> {
+    pub at: Pointer<'m>,
     pub bytes: usize,
 }
 
@@ -145,8 +146,8 @@ impl Cut {
 /// Encodes a message, part by part.
 pub struct Encoder<'a> {
     gpu: &'a Gpu,
-    roots: Roots,
-    message: Message,
+    roots: Roots<'a>,
+    message: Message<'a>,
     shape: Shape,
     radices: Vec<usize>,
     between: CudaSlice<u64>,
@@ -154,7 +155,7 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// For the parts of a cut.
-    pub fn new(gpu: &'a Gpu, tables: &Tables, message: Message, cut: Cut) -> Self {
+    pub fn new(gpu: &'a Gpu, tables: &'a Tables, message: Message<'a>, cut: Cut) -> Self {
         let shape = cut.shape;
         let roots = tables.roots(gpu, shape.log_rows());
         let between = gpu.allocate(cut.words_between());

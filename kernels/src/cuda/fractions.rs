@@ -49,9 +49,9 @@ fn eq_prefixes(gpu: &Gpu, shape: &[usize], point: &[K]) -> Vec<Elements> {
 }
 
 /// A tree on its way through the rounds.
-struct Tree {
+struct Tree<'m> {
     shape: Vec<usize>,
-    children: [Pointer; CHILDREN],
+    children: [Pointer<'m>; CHILDREN],
     below: usize,
     unfolded: usize,
 }
@@ -72,13 +72,13 @@ impl Schedule {
         eq: &BTreeMap<&[usize], Vec<Elements>>,
         variables: usize,
     ) -> Self {
-        let of = |below: &&Fractions<Elements>| Tree {
+        let trees = below.iter().map(|&below| Tree {
             shape: halve(&below.shape),
             children: [gpu.at(&below.p), gpu.at(&below.q), Pointer::NULL, Pointer::NULL],
             below: row_length(&below.shape),
             unfolded: 0,
-        };
-        let mut trees: Vec<Tree> = below.iter().map(of).collect();
+        });
+        let mut trees: Vec<Tree> = trees.collect();
         let sums = |shape: &[usize]| shape.iter().product::<usize>();
         let (once, twice) = trees.iter().fold((0, 0), |(once, twice), tree| {
             let folded = halve(&tree.shape);

@@ -1,5 +1,6 @@
 //! One GPU: its driver, its stream and its memory.
 
+use super::backed::Copies;
 use super::gauges::Gauges;
 use super::images::{OLDEST, choose, of_module};
 use crate::error::DeviceError;
@@ -13,6 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The oldest driver, as the driver counts.
 const OLDEST_DRIVER: i32 = 12_000;
 
+/// The part of all memory that is made free at least where copies have to go: what is asked for next is likely to find room, without
+/// a wait of its own.
+const LEAST_EVICTED: usize = 32;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Gpu {
@@ -20,11 +25,17 @@ pub struct Gpu {
     context: Arc<CudaContext>,
     pub(super) stream: Arc<CudaStream>,
     capability: (i32, i32),
+    /// Bytes in all.
+    memory: usize,
     /// Multiprocessors.
     pub(super) processors: u32,
     pub(super) gauges: Gauges,
     /// Bytes of free memory that it counts on.
     pub(super) most_room: usize,
+    pub(super) copies: Copies,
+    /// Whether every allocation finds memory short.
+    #[cfg(feature = "emulator")]
+    pub(super) is_short: bool,
     modules: Mutex<HashMap<&'static str, Arc<CudaModule>>>,
     functions: Mutex<HashMap<&'static str, CudaFunction>>,
 }
@@ -66,11 +77,25 @@ impl Gpu {
         }
         let processors = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let processors = context.attribute(processors).map_err(failed("counting its multiprocessors"))?.max(1) as u32;
+        let memory = context.total_mem().map_err(failed("asking for its memory"))?;
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         keep_memory(&context).map_err(failed("setting up its memory pool"))?;
-        let (gauges, modules, functions) = Default::default();
-        let most_room = usize::MAX;
-        Ok(Self { name, context, stream, capability, processors, gauges, most_room, modules, functions })
+        let (gauges, copies, modules, functions) = Default::default();
+        Ok(Self {
+            #[cfg(feature = "emulator")]
+            is_short: false,
+            name,
+            context,
+            stream,
+            capability,
+            memory,
+            processors,
+            gauges,
+            most_room: usize::MAX,
+            copies,
+            modules,
+            functions,
+        })
     }
 
     /// Number and name.
@@ -97,20 +122,30 @@ impl Gpu {
 
     /// Memory for so many words, holding anything; at least one, for the driver gives none for nothing.
     pub fn allocate<T: DeviceRepr>(&self, len: usize) -> CudaSlice<T> {
-        let retried = || {
+        self.try_allocate(len).unwrap_or_else(|| self.is_out_of_memory(len * size_of::<T>()))
+    }
+
+    /// The same, or nothing where everything that can go is gone and there is no room still.
+    fn try_allocate<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
+        #[cfg(feature = "emulator")]
+        if self.is_short {
+            self.copies.evict(usize::MAX);
+        }
+        let mut memory = self.allocate_if_room(len);
+        while memory.is_none() {
             // What was freed is there for anything else once the stream has come that far and the pool has given it back.
             self.wait();
             self.check("giving memory back", give_back(&self.context));
-            self.try_allocate(len)
-        };
-        self.try_allocate(len).or_else(retried).unwrap_or_else(|| {
-            let (free, total) = self.context.mem_get_info().unwrap_or_default();
-            DeviceError::Memory { gpu: self.name.clone(), asked: len * size_of::<T>(), free, total }.give_up()
-        })
+            memory = self.allocate_if_room(len);
+            if memory.is_none() && !self.copies.evict((len * size_of::<T>()).max(self.memory / LEAST_EVICTED)) {
+                break;
+            }
+        }
+        memory
     }
 
-    /// The same, or nothing if the driver has no such memory.
-    fn try_allocate<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
+    /// The same, or nothing where the driver has no room.
+    fn allocate_if_room<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
         // SAFETY: every caller has all of it written before it is read; words are integers, of which all are valid.
         match unsafe { self.stream.alloc(len.max(1)) } {
             Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => None,
@@ -138,9 +173,28 @@ impl Gpu {
         }
     }
 
+    /// Gives up for want of so many bytes.
+    pub fn is_out_of_memory(&self, asked: usize) -> ! {
+        let (free, total) = self.context.mem_get_info().unwrap_or_default();
+        DeviceError::Memory { gpu: self.name.clone(), asked, free, total }.give_up()
+    }
+
     /// Copies to the device.
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> CudaSlice<T> {
-        let mut memory = self.allocate(values.len());
+        self.sent(values, self.allocate(values.len()))
+    }
+
+    /// The same, or nothing where everything that can go is gone and there is no room still.
+    pub fn try_upload<T: DeviceRepr>(&self, values: &[T]) -> Option<CudaSlice<T>> {
+        self.try_allocate(values.len()).map(|memory| self.sent(values, memory))
+    }
+
+    /// The same, or nothing where the driver has no room.
+    pub fn upload_if_room<T: DeviceRepr>(&self, values: &[T]) -> Option<CudaSlice<T>> {
+        self.allocate_if_room(values.len()).map(|memory| self.sent(values, memory))
+    }
+
+    fn sent<T: DeviceRepr>(&self, values: &[T], mut memory: CudaSlice<T>) -> CudaSlice<T> {
         if !values.is_empty() {
             self.gauges.sent(size_of_val(values));
             self.check("copying to it", self.stream.memcpy_htod(values, &mut memory));

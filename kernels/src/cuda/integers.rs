@@ -1,14 +1,17 @@
 //! See `integers.cu` and `lookup.cu`.
 
+use super::backed::Hold;
 use super::gpu::Gpu;
 use super::launch::{Pointer, Rows, Scale};
-use super::vectors::{Integers, Words};
+use super::vectors::{Integers, Memory, Word, Words};
 use crate::dense::strides;
 use crate::integers::{Forbidden, Part};
 use cudarc::driver::CudaSlice;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
-use verifier::commitment::Layout;
+use verifier::commitment::{Block, Layout};
 use verifier::graph::{AxisGroup, Bound, IndexMap, Lookup};
 use verifier::plan::{Limb, Table};
 
@@ -54,26 +57,28 @@ pub const fn bytes_for(within: &RangeInclusive<i64>) -> usize {
 /// See `IntegerDevice::combine`.
 pub fn combine(gpu: &Gpu, constant: i64, terms: &[(i64, &Integers)], bytes: usize) -> Integers {
     let out = gpu.integers(terms.first().map_or(0, |(_, values)| values.len), bytes);
-    combine_into(gpu, constant, terms, out.len, gpu.integers_at(&out), bytes);
+    let held: Vec<Hold> = terms.iter().map(|(_, values)| gpu.hold(values)).collect();
+    let words = terms
+        .iter()
+        .zip(&held)
+        .flat_map(|((factor, values), held)| [held.at().into(), (values.bytes as u64).into(), (*factor as u64).into()]);
+    let (table, n) = (gpu.upload_table(&words.collect::<Vec<Word>>()), out.len as u64);
+    let (from, count) = (gpu.table_at(&table), terms.len() as u32);
+    gpu.combine(gpu.grid(out.len), from, count, constant as u64, n, gpu.hold(&out).at(), bytes as u32);
     out
-}
-
-fn combine_into(gpu: &Gpu, constant: i64, terms: &[(i64, &Integers)], n: usize, to: Pointer, bytes: usize) {
-    let described = terms.iter().flat_map(|(factor, v)| [gpu.integers_at(v).word(), v.bytes as u64, *factor as u64]);
-    let uploaded = gpu.upload(&described.collect::<Vec<_>>());
-    let (from, count) = (gpu.pointer(&uploaded), terms.len() as u32);
-    gpu.combine(gpu.grid(n), from, count, constant as u64, n as u64, to, bytes as u32);
 }
 
 /// See `IntegerDevice::concat`.
 pub fn concat(gpu: &Gpu, parts: &[(&Integers, Range<usize>)]) -> Integers {
     let bytes = parts.iter().map(|(values, _)| values.bytes).max().unwrap_or(1);
     let out = gpu.integers(parts.iter().map(|(_, range)| range.len()).sum(), bytes);
-    let mut to = gpu.integers_at(&out);
+    let out_held = gpu.hold(&out);
+    let mut to = out_held.at();
     for (values, range) in parts {
-        let from = gpu.integers_at(values).offset::<u8>(range.start * values.bytes);
-        let described = gpu.upload(&[from.word(), values.bytes as u64, 1]);
-        gpu.combine(gpu.grid(range.len()), gpu.pointer(&described), 1, 0, range.len() as u64, to, bytes as u32);
+        let held = gpu.hold(values);
+        let from = held.at().offset::<u8>(range.start * values.bytes);
+        let table = gpu.upload_table(&[from.into(), (values.bytes as u64).into(), 1.into()]);
+        gpu.combine(gpu.grid(range.len()), gpu.table_at(&table), 1, 0, range.len() as u64, to, bytes as u32);
         to = to.offset::<u8>(range.len() * bytes);
     }
     out
@@ -82,8 +87,8 @@ pub fn concat(gpu: &Gpu, parts: &[(&Integers, Range<usize>)]) -> Integers {
 /// See `IntegerDevice::row_max`.
 pub fn row_max(gpu: &Gpu, input: &Integers, row: usize) -> Integers {
     let out = gpu.integers(input.len / row, input.bytes);
-    let (from, to) = (gpu.integers_at(input), gpu.integers_at(&out));
-    gpu.row_max(gpu.grid(out.len), from, input.bytes as u32, row as u64, out.len as u64, to);
+    let (from, to) = (gpu.hold(input), gpu.hold(&out));
+    gpu.row_max(gpu.grid(out.len), from.at(), input.bytes as u32, row as u64, out.len as u64, to.at());
     out
 }
 
@@ -114,13 +119,13 @@ pub fn floor_div(
     let (out, forbids) = (gpu.integers(denominators.len, bytes), Forbids::new(gpu));
     gpu.floor_div(
         gpu.grid(out.len),
-        gpu.integers_at(numerators),
+        gpu.hold(numerators).at(),
         numerators.bytes as u32,
         numerators.len as u64,
-        gpu.integers_at(denominators),
+        gpu.hold(denominators).at(),
         denominators.bytes as u32,
         out.len as u64,
-        gpu.integers_at(&out),
+        gpu.hold(&out).at(),
         bytes as u32,
         gpu.pointer(&forbids.0),
     );
@@ -130,9 +135,9 @@ pub fn floor_div(
 /// See `IntegerDevice::rsqrt`.
 pub fn rsqrt(gpu: &Gpu, input: &Integers, exponent: u32, bytes: usize) -> Result<Integers, Forbidden> {
     let (out, forbids) = (gpu.integers(input.len, bytes), Forbids::new(gpu));
-    let (from, to, flag) = (gpu.integers_at(input), gpu.integers_at(&out), gpu.pointer(&forbids.0));
-    let n = out.len as u64;
-    gpu.inverse_root(gpu.grid(out.len), from, input.bytes as u32, 1 << exponent, n, to, bytes as u32, flag);
+    let (from, to, flag) = (gpu.hold(input), gpu.hold(&out), gpu.pointer(&forbids.0));
+    let (n, width, bytes) = (out.len as u64, input.bytes as u32, bytes as u32);
+    gpu.inverse_root(gpu.grid(out.len), from.at(), width, 1 << exponent, n, to.at(), bytes, flag);
     forbids.found(gpu, input).map(|()| out).map_err(Forbidden)
 }
 
@@ -167,7 +172,7 @@ pub fn rearrange(gpu: &Gpu, input: &Integers, from: &[usize], to: &[usize], grou
     let (digits, maps, offsets) = (digits.upload(gpu), gpu.upload(&described), gpu.upload(&offsets));
     gpu.rearrange(
         gpu.grid(out.len),
-        gpu.integers_at(input),
+        gpu.hold(input).at(),
         input.bytes as u32,
         gpu.pointer(&digits),
         linear,
@@ -176,7 +181,7 @@ pub fn rearrange(gpu: &Gpu, input: &Integers, from: &[usize], to: &[usize], grou
         (described.len() / 3) as u32,
         gpu.pointer(&offsets),
         out.len as u64,
-        gpu.integers_at(&out),
+        gpu.hold(&out).at(),
     );
     out
 }
@@ -211,38 +216,54 @@ fn places(group: &AxisGroup, from: &[usize], to: &[usize]) -> impl Iterator<Item
     })
 }
 
-/// See `Device::pack`. Cells are as wide as those of the widest tensor; of 64 bits they are field elements.
+/// See `Device::pack`. Cells are as wide as those of the widest tensor; of 64 bits they are field elements. In one launch where the device has
+/// room for all tensors beside each other, else in several.
 pub fn pack(gpu: &Gpu, layout: &Layout, tensors: &[&Integers]) -> Words {
-    let (mut pieces, mut digits) = (Vec::new(), Digits::default());
+    let n = 1usize << layout.num_variables();
+    let bytes = tensors.iter().map(|values| values.bytes).max().unwrap_or(1);
+    let mut out = gpu.allocate::<u8>(n * bytes);
+    if layout.cells() < n {
+        let mut rest = out.slice_mut(layout.cells() * bytes..n * bytes);
+        gpu.check("clearing memory", gpu.stream.memset_zeros(&mut rest));
+    }
+    let (mut digits, mut places) = (Digits::default(), Vec::new());
     for block in layout.blocks() {
-        let (values, first) = (tensors[block.tensor], digits.len());
-        let own = strides(&layout.shapes()[block.tensor]);
+        let (own, first) = (strides(&layout.shapes()[block.tensor]), digits.len());
         let base: usize = block.axes.iter().zip(&own).map(|(axis, stride)| axis.start * stride).sum();
         let mut divisor = 1;
         for (axis, &stride) in block.axes.iter().zip(&own).rev() {
             digits.push_joined(first, [divisor, 1 << axis.log_len, stride as u64]);
             divisor <<= axis.log_len;
         }
-        let (at, bytes) = (gpu.integers_at(values).word(), values.bytes as u64);
-        pieces.extend([block.offset as u64, at, bytes, base as u64, first as u64, (digits.len() - first) as u64]);
+        places.push([base, first, digits.len() - first].map(|number| Word::from(number as u64)));
     }
-    let n = 1usize << layout.num_variables();
-    let bytes = tensors.iter().map(|values| values.bytes).max().unwrap_or(1);
-    let out = gpu.allocate::<u8>(n * bytes);
-    let (pieces, digits) = (gpu.upload(&pieces), digits.upload(gpu));
-    let (from, places, to) = (gpu.pointer(&pieces), gpu.pointer(&digits), gpu.pointer(&out));
-    gpu.pack(
-        gpu.grid(n),
-        from,
-        layout.blocks().len() as u64,
-        places,
-        layout.cells() as u64,
-        n as u64,
-        to,
-        bytes as u32,
-    );
+    let digits = digits.upload(gpu);
+    let mut pieces: Vec<(&Block, _)> = layout.blocks().iter().zip(places).collect();
+    while let Some(&(first, _)) = pieces.first() {
+        // What describes the pieces needs room as well.
+        let table = gpu.allocate::<u64>(pieces.len() * PIECE);
+        let mut held = BTreeMap::from([(first.tensor, gpu.hold(tensors[first.tensor]))]);
+        let fits = |(block, _): &&(&Block, _)| match held.entry(block.tensor) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => gpu.try_hold(tensors[block.tensor]).map(|memory| place.insert(memory)).is_some(),
+        };
+        let count = pieces.iter().take_while(fits).count();
+        drop(table);
+        let words = pieces[..count].iter().flat_map(|(block, place)| {
+            let (start, bytes) = ((block.offset - first.offset) as u64, tensors[block.tensor].bytes as u64);
+            [[start.into(), held[&block.tensor].at().into(), bytes.into()], *place].concat()
+        });
+        let table = gpu.upload_table(&words.collect::<Vec<Word>>());
+        let cells: usize = pieces.drain(..count).map(|(block, _)| block.range().len()).sum();
+        let (from, count, cells) = (gpu.table_at(&table), count as u64, cells as u64);
+        let to = gpu.pointer(&out).offset::<u8>(first.offset * bytes);
+        gpu.pack(gpu.grid(cells as usize), from, count, gpu.pointer(&digits), cells, cells, to, bytes as u32);
+    }
     Words { memory: Arc::new(out), bytes, len: n }
 }
+
+/// Words that describe a block that is packed.
+const PIECE: usize = 6;
 
 fn scale(lookup: &Lookup) -> Scale {
     let &Lookup { multiplier, add, lo, shift, bits, below, above, .. } = lookup;
@@ -259,16 +280,16 @@ pub fn look_up(
     bytes: usize,
 ) -> Result<Integers, Forbidden> {
     let (out, forbids) = (gpu.integers(input.len, bytes), Forbids::new(gpu));
-    let (table, table_bytes) = table.map_or((Pointer::NULL, 1), |t| (gpu.integers_at(t), t.bytes));
+    let (table, table_bytes) = (table.map(|t| gpu.hold(t)), table.map_or(1, |t| t.bytes));
     gpu.look_up(
         gpu.grid(out.len),
-        gpu.integers_at(input),
+        gpu.hold(input).at(),
         input.bytes as u32,
         out.len as u64,
         scale(lookup),
-        table,
+        table.as_ref().map_or(Pointer::NULL, Hold::at),
         table_bytes as u32,
-        gpu.integers_at(&out),
+        gpu.hold(&out).at(),
         bytes as u32,
         gpu.pointer(&forbids.0),
     );
@@ -283,23 +304,27 @@ pub fn look_up(
 pub fn limbs(gpu: &Gpu, input: &Integers, lookup: &Lookup, part: Part, limb: &Limb) -> Integers {
     let bytes = bytes_for(&(0..=(1 << limb.width) - 1));
     let out = gpu.integers(input.len, bytes);
-    let (from, to, n) = (gpu.integers_at(input), gpu.integers_at(&out), out.len as u64);
+    let (from, to, n) = (gpu.hold(input), gpu.hold(&out), out.len as u64);
     let (grid, scale, width, part) = (gpu.grid(out.len), scale(lookup), input.bytes as u32, part as u32);
-    gpu.limbs(grid, from, width, n, scale, part, limb.offset, limb.width, to, bytes as u32);
+    gpu.limbs(grid, from.at(), width, n, scale, part, limb.offset, limb.width, to.at(), bytes as u32);
     out
 }
 
 /// See `IntegerDevice::edges`.
 pub fn edges(gpu: &Gpu, limbs: &Integers, width: u32) -> Integers {
     let out = gpu.integers(limbs.len, 1);
-    let (from, to) = (gpu.integers_at(limbs), gpu.integers_at(&out));
-    gpu.edges(gpu.grid(out.len), from, limbs.bytes as u32, out.len as u64, width, to);
+    let (from, to) = (gpu.hold(limbs), gpu.hold(&out));
+    gpu.edges(gpu.grid(out.len), from.at(), limbs.bytes as u32, out.len as u64, width, to.at());
     out
 }
 
 /// See `IntegerDevice::count_rows`. Counts have 64 bits and memory of their own from then on.
 pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut Integers) {
-    if counts.bytes != size_of::<u64>() || Arc::get_mut(&mut counts.memory).is_none() {
+    let is_own = match &mut counts.memory {
+        Memory::Own(memory) => Arc::get_mut(memory).is_some(),
+        Memory::Backed(_) => false,
+    };
+    if counts.bytes != size_of::<u64>() || !is_own {
         *counts = combine(gpu, 0, &[(1, counts)], size_of::<u64>());
     }
     let count = table.rows() as u64;
@@ -312,13 +337,13 @@ pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut 
     let (first, second) = (entries[0], entries[entries.len() - 1]);
     gpu.count_rows(
         gpu.grid(first.len),
-        gpu.integers_at(first),
+        gpu.hold(first).at(),
         first.bytes as u32,
-        gpu.integers_at(second),
+        gpu.hold(second).at(),
         second.bytes as u32,
         first.len as u64,
         rows,
-        gpu.integers_at(counts),
+        gpu.hold(counts).at(),
     );
 }
 
@@ -351,7 +376,7 @@ pub fn table_entries(gpu: &Gpu, table: &Table, kind: usize, outputs: Option<&Int
             Form::Constant(value) => (3, value, value.abs()),
         };
         let out = gpu.integers(n, bytes_for(&(-most..=most)));
-        gpu.table_entries(gpu.grid(n), number, a, width, n as u64, gpu.integers_at(&out), out.bytes as u32);
+        gpu.table_entries(gpu.grid(n), number, a, width, n as u64, gpu.hold(&out).at(), out.bytes as u32);
         out
     };
     forms.iter().map(column).chain(outputs.cloned()).collect()

@@ -3,6 +3,7 @@
 use super::gpu::Gpu;
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use p3_field::{BasedVectorSpace, PrimeField64};
+use std::marker::PhantomData;
 use verifier::field::{F, K};
 
 /// Threads of a block, as the kernels are compiled for.
@@ -12,10 +13,10 @@ const HASHED_ROWS: u32 = 128;
 /// Blocks for each multiprocessor: enough that none waits for the last.
 const WAVES: u32 = 8;
 
-/// An address on the device.
+/// An address on the device, of memory that is there for `'m`: it is freed in the stream's order, so what is queued by then finds it.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub struct Pointer(u64);
+pub struct Pointer<'m>(u64, PhantomData<&'m ()>);
 
 /// An element of the challenge field.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +44,9 @@ pub struct Pass {
 /// See `einsum.cu`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Product {
-    pub left: Pointer,
-    pub right: Pointer,
+pub struct Product<'m> {
+    pub left: Pointer<'m>,
+    pub right: Pointer<'m>,
     pub left_bytes: u64,
     pub right_bytes: u64,
     pub batches: u64,
@@ -82,14 +83,14 @@ pub struct Rows {
 /// See `product.cu`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Sumcheck {
-    pub rounds: Pointer,
-    pub factors: Pointer,
-    pub digits: Pointer,
-    pub transcript: Pointer,
-    pub messages: Pointer,
-    pub challenges: Pointer,
-    pub values: Pointer,
+pub struct Sumcheck<'m> {
+    pub rounds: Pointer<'m>,
+    pub factors: Pointer<'m>,
+    pub digits: Pointer<'m>,
+    pub transcript: Pointer<'m>,
+    pub messages: Pointer<'m>,
+    pub challenges: Pointer<'m>,
+    pub values: Pointer<'m>,
     pub count: u32,
     pub degree: u32,
     pub variables: u32,
@@ -99,15 +100,15 @@ pub struct Sumcheck {
 /// See `fractions.cu`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Layer {
-    pub trees: Pointer,
-    pub powers: Pointer,
-    pub coordinates: Pointer,
-    pub claim: Pointer,
-    pub transcript: Pointer,
-    pub messages: Pointer,
-    pub challenges: Pointer,
-    pub values: Pointer,
+pub struct Layer<'m> {
+    pub trees: Pointer<'m>,
+    pub powers: Pointer<'m>,
+    pub coordinates: Pointer<'m>,
+    pub claim: Pointer<'m>,
+    pub transcript: Pointer<'m>,
+    pub messages: Pointer<'m>,
+    pub challenges: Pointer<'m>,
+    pub values: Pointer<'m>,
     pub count: u32,
     pub variables: u32,
     pub c: Element,
@@ -116,27 +117,27 @@ pub struct Layer {
 /// See `roots.cuh`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Roots {
-    pub low: Pointer,
-    pub high: Pointer,
+pub struct Roots<'m> {
+    pub low: Pointer<'m>,
+    pub high: Pointer<'m>,
     pub log_order: u32,
     pub split: u32,
 }
 
 // SAFETY: integers in the order, and with the alignment, of the structs of the same names in the sources; any bits are valid.
-unsafe impl DeviceRepr for Pointer {}
+unsafe impl DeviceRepr for Pointer<'_> {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Element {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Pass {}
 // SAFETY: as above.
-unsafe impl DeviceRepr for Roots {}
+unsafe impl DeviceRepr for Roots<'_> {}
 // SAFETY: as above.
-unsafe impl DeviceRepr for Product {}
+unsafe impl DeviceRepr for Product<'_> {}
 // SAFETY: as above.
-unsafe impl DeviceRepr for Sumcheck {}
+unsafe impl DeviceRepr for Sumcheck<'_> {}
 // SAFETY: as above.
-unsafe impl DeviceRepr for Layer {}
+unsafe impl DeviceRepr for Layer<'_> {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Scale {}
 // SAFETY: as above.
@@ -149,16 +150,26 @@ impl From<K> for Element {
     }
 }
 
-impl Pointer {
+impl Pointer<'_> {
+    /// An address. The caller names for how long it is one.
+    pub const fn to(address: u64) -> Self {
+        Self(address, PhantomData)
+    }
+
+    /// The same where the compiler does not see that the memory is there: the caller keeps it until what uses it is queued.
+    pub const fn unbound<'m>(self) -> Pointer<'m> {
+        Pointer::to(self.0)
+    }
+
     /// Where `index` lies from here.
     pub fn offset<T>(self, index: usize) -> Self {
-        Self(self.0 + (index * size_of::<T>()) as u64)
+        Self::to(self.0 + (index * size_of::<T>()) as u64)
     }
 
     /// Nowhere.
-    pub const NULL: Self = Self(0);
+    pub const NULL: Self = Self::to(0);
 
-    /// As a word of a table that a kernel reads.
+    /// As a word of a table that a kernel reads. The caller keeps the memory until what reads it is queued.
     pub const fn word(self) -> u64 {
         self.0
     }
@@ -182,9 +193,9 @@ impl Gpu {
         Grid { blocks: self.blocks(items, THREADS), rows: 1 }
     }
 
-    /// Where memory lies. It must live until what uses it is queued: memory is freed in the stream's order.
-    pub fn pointer<T>(&self, memory: &CudaSlice<T>) -> Pointer {
-        Pointer(memory.device_ptr(&self.stream).0)
+    /// Where memory lies.
+    pub fn pointer<'m, T>(&self, memory: &'m CudaSlice<T>) -> Pointer<'m> {
+        Pointer::to(memory.device_ptr(&self.stream).0)
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod backed;
 mod contract;
 mod device;
 mod einsum;

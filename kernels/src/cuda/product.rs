@@ -1,5 +1,6 @@
 //! See `product.cu`.
 
+use super::backed::Hold;
 use super::gpu::Gpu;
 use super::launch::{Grid, Pointer, Sumcheck, THREADS};
 use super::transcript::{replay, state};
@@ -41,37 +42,42 @@ fn digits(dims: &[usize], axes: &[usize]) -> Digits {
 /// A factor on its way through the rounds, and as the kernels read it.
 struct Held<'a> {
     axes: &'a [usize],
-    values: Pointer,
+    /// Where it is.
+    values: u64,
     bytes: usize,
     len: usize,
     /// Length of the rows that the last challenge folds, if it folds any.
     unfolded: Option<usize>,
     /// Where they go, by turns.
     folded: [Option<Elements>; 2],
+    _hold: Option<Hold>,
 }
 
 impl<'a> Held<'a> {
     fn new(gpu: &Gpu, Factor { axes, cells }: &'a Factor<Integers, Elements>) -> Self {
-        let (values, bytes, len) = match cells {
-            Cells::Integers(values) => (gpu.integers_at(values), values.bytes, values.len),
-            Cells::Elements(values) => (gpu.at(values), 0, values.len),
+        let (values, bytes, len, hold) = match cells {
+            Cells::Integers(values) => {
+                let hold = gpu.hold(values);
+                (hold.at().word(), values.bytes, values.len, Some(hold))
+            }
+            Cells::Elements(values) => (gpu.at(values).word(), 0, values.len, None),
         };
-        Self { axes, values, bytes, len, unfolded: None, folded: [None, None] }
+        Self { axes, values, bytes, len, unfolded: None, folded: [None, None], _hold: hold }
     }
 
     /// Appends it as it is in a round, with the axis that the round's variable is of, and takes it to the next.
     fn describe(&mut self, gpu: &Gpu, dims: &[usize], axis: Option<usize>, words: &mut Vec<u64>, tail: &mut Vec<u64>) {
         let in_row = axis.is_some_and(|axis| self.axes.contains(&axis));
         let digits = digits(&dims[..axis.unwrap_or(0)], self.axes);
-        let mut target = Pointer::NULL;
+        let mut target = Pointer::NULL.word();
         if let Some(length) = self.unfolded {
             self.len = self.len / length * length.div_ceil(2);
             self.folded.swap(0, 1);
             // The first of a place is the longest that goes there.
-            target = gpu.at(self.folded[0].get_or_insert_with(|| gpu.elements(self.len)));
+            target = gpu.at(self.folded[0].get_or_insert_with(|| gpu.elements(self.len))).word();
         }
         let unfolded = self.unfolded.unwrap_or(0) as u64;
-        words.extend([self.values.word(), self.bytes as u64, target.word(), unfolded, in_row.into()]);
+        words.extend([self.values, self.bytes as u64, target, unfolded, in_row.into()]);
         words.extend([tail.len() as u64 / 3, digits.len() as u64]);
         tail.extend(digits.into_iter().flatten());
         if self.unfolded.is_some() {
@@ -87,14 +93,15 @@ pub fn product_total(gpu: &Gpu, product: &Product<Integers, Elements>) -> K {
     let (mut words, mut tail) = (Vec::new(), Vec::new());
     // All axes are before one more, of length 1.
     let dims: Vec<usize> = product.dims.iter().copied().chain([1]).collect();
-    for factor in &product.factors {
-        Held::new(gpu, factor).describe(gpu, &dims, Some(product.dims.len()), &mut words, &mut tail);
+    let mut held: Vec<Held> = product.factors.iter().map(|factor| Held::new(gpu, factor)).collect();
+    for factor in &mut held {
+        factor.describe(gpu, &dims, Some(product.dims.len()), &mut words, &mut tail);
     }
     let (words, [factors, digits]) = gpu.upload_parts(&[words, tail]);
     let grid = gpu.grid(joint);
     let partial = gpu.elements(grid.blocks as usize);
     gpu.product_total(grid, factors, product.factors.len() as u32, digits, joint as u64, gpu.at(&partial));
-    drop(words);
+    drop((words, held));
     let [total] = gpu.total(&partial, grid.blocks);
     product.scale * total
 }

@@ -1,10 +1,12 @@
 //! Vectors on the device.
 
+use super::backed::Backed;
 use super::gpu::Gpu;
 use super::launch::Pointer;
-use crate::{Ints, with_ints};
+use crate::Ints;
 use cudarc::driver::CudaSlice;
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use verifier::field::{F, K};
 
@@ -30,10 +32,42 @@ pub struct Elements {
 /// Integers of one width.
 #[derive(Clone, Debug)]
 pub struct Integers {
-    pub(super) memory: Arc<CudaSlice<u8>>,
+    pub(super) memory: Memory,
     /// Of each.
     pub(super) bytes: usize,
     pub(super) len: usize,
+}
+
+/// Where integers are.
+#[derive(Clone, Debug)]
+pub enum Memory {
+    /// On the device alone.
+    Own(Arc<CudaSlice<u8>>),
+    /// On the host, and perhaps on the device.
+    Backed(Arc<Backed>),
+}
+
+/// A word of a table that a kernel reads: a number, or where memory is that is there for `'m`.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<'m>(u64, PhantomData<&'m ()>);
+
+/// Words on the device. What they point to is there as long as they are.
+#[derive(Debug)]
+pub struct Table<'m> {
+    memory: CudaSlice<u64>,
+    points: PhantomData<&'m ()>,
+}
+
+impl From<u64> for Word<'_> {
+    fn from(number: u64) -> Self {
+        Self(number, PhantomData)
+    }
+}
+
+impl<'m> From<Pointer<'m>> for Word<'m> {
+    fn from(pointer: Pointer<'m>) -> Self {
+        Self(pointer.word(), PhantomData)
+    }
 }
 
 const _: () = assert!(size_of::<F>() == size_of::<u64>() && align_of::<F>() == align_of::<u64>());
@@ -45,7 +79,7 @@ pub fn words(values: &[F]) -> &[u64] {
 }
 
 /// The bytes of integers, as they are.
-fn bytes<T: Copy + Into<i128>>(values: &[T]) -> &[u8] {
+pub fn bytes<T: Copy + Into<i128>>(values: &[T]) -> &[u8] {
     // SAFETY: integers are bytes without padding between them, and as many as this.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
@@ -58,9 +92,9 @@ impl Gpu {
     }
 
     /// Copies vectors of words to the device, end to end; also says where each of them begins.
-    pub fn upload_parts<const N: usize>(&self, parts: &[Vec<u64>; N]) -> (CudaSlice<u64>, [Pointer; N]) {
+    pub fn upload_parts<const N: usize>(&self, parts: &[Vec<u64>; N]) -> (CudaSlice<u64>, [Pointer<'_>; N]) {
         let memory = self.upload(&parts.concat());
-        let mut next = self.pointer(&memory);
+        let mut next = self.pointer(&memory).unbound();
         let begins = parts.each_ref().map(|part| {
             let begin = next;
             next = begin.offset::<u64>(part.len());
@@ -94,7 +128,7 @@ impl Gpu {
     }
 
     /// Where elements lie.
-    pub fn at(&self, values: &Elements) -> Pointer {
+    pub fn at<'m>(&self, values: &'m Elements) -> Pointer<'m> {
         self.pointer(&values.memory)
     }
 
@@ -114,25 +148,40 @@ impl Gpu {
     }
 
     /// Where element `index` lies.
-    pub fn word_at(&self, values: &Words, index: usize) -> Pointer {
+    pub fn word_at<'m>(&self, values: &'m Words, index: usize) -> Pointer<'m> {
         self.pointer(&*values.memory).offset::<u8>(index * values.bytes)
     }
 
-    /// Copies to the device, in the width that they have.
-    pub fn upload_integers(&self, values: &Ints) -> Integers {
-        let memory = Arc::new(with_ints!(values, v => self.upload(bytes(v))));
-        let width = match values {
+    /// Copies a table to the device.
+    pub fn upload_table<'m>(&self, words: &[Word<'m>]) -> Table<'m> {
+        let words: Vec<u64> = words.iter().map(|word| word.0).collect();
+        Table { memory: self.upload(&words), points: PhantomData }
+    }
+
+    /// Where a table lies.
+    pub fn table_at<'m>(&self, table: &'m Table<'_>) -> Pointer<'m> {
+        self.pointer(&table.memory)
+    }
+
+    /// Integers of the host, in the width that they have; it goes on to hold them.
+    pub fn upload_integers(&self, values: Ints) -> Integers {
+        let bytes = match values {
             Ints::I8(_) => 1,
             Ints::I16(_) => 2,
             Ints::I32(_) => 4,
             Ints::I64(_) => 8,
         };
-        Integers { memory, bytes: width, len: values.len() }
+        let len = values.len();
+        Integers { memory: Memory::Backed(self.back(values)), bytes, len }
     }
 
-    /// Copies from the device, in the narrowest width that holds them.
+    /// Integers in the narrowest width that holds them, copied from the device unless the host holds them.
     pub fn download_integers(&self, values: &Integers) -> Ints {
-        let bytes = self.download(&values.memory, values.len * values.bytes);
+        let memory = match &values.memory {
+            Memory::Own(memory) => memory,
+            Memory::Backed(backed) => return Ints::from(backed.host().to_vec()),
+        };
+        let bytes = self.download(memory, values.len * values.bytes);
         let widen = |word: &[u8]| -> i64 {
             let sign = word.last().map_or(0, |top| if top >> 7 == 1 { u8::MAX } else { 0 });
             let mut wide = [sign; size_of::<i64>()];
@@ -144,7 +193,7 @@ impl Gpu {
 
     /// Room for so many of this width.
     pub fn integers(&self, len: usize, bytes: usize) -> Integers {
-        Integers { memory: Arc::new(self.allocate(len * bytes)), bytes, len }
+        Integers { memory: Memory::Own(Arc::new(self.allocate(len * bytes))), bytes, len }
     }
 
     /// So many zeros of 64 bits.
@@ -152,11 +201,6 @@ impl Gpu {
         let bytes = size_of::<i64>();
         let mut memory = self.allocate(len * bytes);
         self.check("clearing memory", self.stream.memset_zeros(&mut memory));
-        Integers { memory: Arc::new(memory), bytes, len }
-    }
-
-    /// Where integers lie.
-    pub fn integers_at(&self, values: &Integers) -> Pointer {
-        self.pointer(&*values.memory)
+        Integers { memory: Memory::Own(Arc::new(memory)), bytes, len }
     }
 }

@@ -15,9 +15,9 @@ use std::process::Command;
 use verifier::commitment::Layout;
 use verifier::field::{F, K};
 
-/// The device under test beside the CPU, each step compared.
+/// The device under test beside the CPU, each step compared. What an operation does not hold on the device is gone when it allocates.
 fn devices() -> Option<Dual<Cpu, Cuda>> {
-    device_under_test().map(|cuda| Dual(Cpu, cuda))
+    device_under_test().map(|cuda| Dual(Cpu, cuda.short_of_memory()))
 }
 
 struct Random(Cell<u64>);

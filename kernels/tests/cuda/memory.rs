@@ -1,10 +1,12 @@
 //! What is done when the device's memory runs short. The emulator has as much as its environment says, so each test is a process of its own.
 
+use super::Random;
 use kernels::cuda::emulator::{GPU, device_under_test};
-use kernels::{Cuda, Device, DeviceError, attempt};
+use kernels::{Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, attempt};
 use p3_field::PrimeCharacteristicRing;
 use std::env;
 use std::process::Command;
+use verifier::commitment::Layout;
 use verifier::field::K;
 
 /// Bytes of an element of the challenge field.
@@ -52,4 +54,51 @@ fn freed_memory_is_used_again() {
     );
     assert_eq!(cuda.download(&cuda.zeros(300)), vec![K::ZERO; 300]);
     assert_eq!(cuda.download(&held), vec![K::ZERO; 700]);
+}
+
+#[test]
+fn what_the_host_holds_too_makes_room() {
+    with_memory(100_000, "copies_go_and_come_back");
+    with_memory(192 << 10, "tensors_are_packed_that_do_not_fit_together");
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn copies_go_and_come_back() {
+    let Some(cuda) = with_little_memory() else { return };
+    let values = |tensor: i16| Ints::I16((0..10_000).map(|i| i * 3 % 9973 + 1000 * tensor).collect());
+    let tensors = [0, 1, 2, 3].map(|tensor| cuda.upload_integers(values(tensor)));
+    let largest = |tensor: usize| {
+        let found = cuda.download_integers(&cuda.row_max(&tensors[tensor], 10_000));
+        assert_eq!(found, Ints::from(vec![9972 + 1000 * tensor as i64]));
+        cuda.usage().bytes_to_device
+    };
+    // All four fit, and then only two beside what else there is: those that were used last.
+    assert_eq!([2, 0, 3, 1].map(largest), [80_000; 4]);
+    let zeros = cuda.zeros(36_000 / ELEMENT);
+    assert_eq!([3, 1].map(largest), [80_000; 2]);
+    // There is room for a third, not for all.
+    assert_eq!([0, 2].map(largest), [100_000, 120_000]);
+    assert_eq!([1, 0, 2].map(largest), [120_000; 3]);
+    assert_eq!(largest(3), 140_000);
+    // What is on the device alone does not go, and when all else has gone that is the end.
+    let Err(error) = attempt(|| cuda.zeros(70_000 / ELEMENT)) else { panic!("of 100000 bytes 36000 are taken") };
+    assert!(matches!(error, DeviceError::Memory { free, .. } if (60_000..=64_000).contains(&free)), "{error}");
+    assert_eq!(cuda.download(&zeros), vec![K::ZERO; 1500]);
+    assert_eq!([0, 1, 2].map(largest), [160_000, 180_000, 200_000]);
+}
+
+#[test]
+#[ignore = "with little memory: a test above runs it"]
+fn tensors_are_packed_that_do_not_fit_together() {
+    let Some(cuda) = with_little_memory() else { return };
+    let devices = Dual(Cpu, cuda);
+    // 96000 bytes of tensors, and 2^14 words of the polynomial.
+    let shapes = vec![vec![30, 33]; 12];
+    let random = Random::new(31);
+    let tensors: Vec<_> = shapes.iter().map(|_| devices.upload_integers(random.integers(64, 990))).collect();
+    let packed = devices.pack(&Layout::new(&shapes), &tensors.iter().collect::<Vec<_>>());
+    devices.bind_columns(&packed, &random.elements(8));
+    let usage = devices.1.usage();
+    assert!(usage.kernels["integers"].launches > 1 && usage.bytes_to_device > 2 * 12 * 990 * 8, "{usage:?}");
 }
