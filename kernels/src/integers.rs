@@ -41,6 +41,9 @@ pub trait IntegerDevice: Sync {
     /// Moves integers to the device.
     fn upload_integers(&self, values: Ints) -> Self::Integers;
 
+    /// Says what is used next, in this order: a device that has to fetch it begins to, as far as it has room.
+    fn prefetch(&self, _next: &[&Self::Integers]) {}
+
     /// Copies integers from the device, in the narrowest width that holds them.
     fn download_integers(&self, values: &Self::Integers) -> Ints;
 

@@ -68,13 +68,20 @@ pub fn execute<D: IntegerDevice>(
             check_given(graph, port.tensor, &device.download_integers(value))?;
         }
     }
-    for index in nodes {
+    let nodes: Vec<u32> = nodes.into_iter().collect();
+    for (place, &index) in nodes.iter().enumerate() {
         if let Some((output, data)) = node(device, graph, index, &Known { values, weights: None })? {
             values[output.index()] = Some(data);
         }
+        let next = nodes[place + 1..].iter().take(AHEAD).filter_map(|&next| graph.nodes.get(next as usize));
+        let read = next.flat_map(|node| node.op.inputs()).filter_map(|tensor| values[tensor.index()].as_ref());
+        device.prefetch(&read.collect::<Vec<_>>());
     }
     Ok(())
 }
+
+/// Nodes whose inputs the device is told of before they are computed: of two layers that look their results up, one after the other.
+const AHEAD: usize = 4;
 
 /// A run that keeps a tensor no longer than it is read, and goes no further than it is asked to.
 pub(crate) struct Lazy<'a> {

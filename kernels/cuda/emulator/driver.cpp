@@ -1,8 +1,11 @@
 // What cudarc calls of the CUDA driver, as a library of the driver's name. Streams run when something waits for them, so that a host that
 // forgets to wait reads what was there before; fresh memory is filled with a pattern, so that kernels that read what nobody wrote give
 // nonsense. The pool keeps what is freed, and gives it again for what is nearly as large; until it is trimmed that is memory in use.
+// Copies from and to memory of the host that is page-locked run in the stream's order, as the driver's do: such memory that is written
+// again too early, or read too early, gives what is wrong.
 //
 //   PROOFMILL_EMULATOR_MEMORY=n    bytes of device memory
+//   PROOFMILL_EMULATOR_LOCKED=n    bytes of the host's memory that may be page-locked
 //   PROOFMILL_EMULATOR_DEVICES=n   number of devices
 #include <algorithm>
 #include <chrono>
@@ -61,7 +64,9 @@ std::map<void*, std::unique_ptr<Stream>> streams;
 std::map<Pointer, Block> allocated;
 std::vector<Block> kept;
 std::map<void*, std::unique_ptr<Event>> events;
+std::map<const char*, size_t> page_locked;
 size_t reserved = 0, used = 0, used_high = 0;  // bytes of all blocks; bytes that were asked for, now and at most
+size_t locked = 0;
 thread_local void* context = nullptr;
 
 size_t setting(const char* name, size_t otherwise) {
@@ -71,6 +76,11 @@ size_t setting(const char* name, size_t otherwise) {
 size_t memory() { return setting("PROOFMILL_EMULATOR_MEMORY", (size_t)8 << 30); }
 int devices() { return (int)setting("PROOFMILL_EMULATOR_DEVICES", 1); }
 Stream& stream_of(void* stream) { return stream ? *(Stream*)stream : default_stream; }
+
+bool is_page_locked(const void* place) {
+    auto after = page_locked.upper_bound((const char*)place);
+    return after != page_locked.begin() && (const char*)place < (--after)->first + after->second;
+}
 
 // A block for so many bytes: the smallest kept one that is not larger by more than a quarter, else a new one; of no bytes where there is no room.
 Block take(size_t bytes, const Stream* stream) {
@@ -173,6 +183,12 @@ API cuCtxSynchronize() {
     return SUCCESS;
 }
 
+API cuStreamWaitEvent(void* stream, void* event, unsigned) {
+    LOCK;
+    if (auto record = ((Event*)event)->record) stream_of(stream).queue.push_back([=] { record->wait(); });
+    return SUCCESS;
+}
+
 API cuEventCreate(void** event, unsigned) {
     LOCK;
     auto created = std::make_unique<Event>();
@@ -200,6 +216,11 @@ API cuEventSynchronize(void* event) {
     if (auto record = ((Event*)event)->record) record->wait();
     return SUCCESS;
 }
+API cuEventQuery(void* event) {
+    LOCK;
+    auto record = ((Event*)event)->record;
+    return !record || record->reached ? SUCCESS : NOT_READY;
+}
 API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
     LOCK;
     auto from = ((Event*)start)->record, to = ((Event*)end)->record;
@@ -208,6 +229,22 @@ API cuEventElapsedTime(float* milliseconds, void* start, void* end) {
     return *milliseconds = (float)(to->milliseconds - from->milliseconds), SUCCESS;
 }
 
+API cuMemHostAlloc(void** place, size_t bytes, unsigned) {
+    LOCK;
+    if (locked + bytes > setting("PROOFMILL_EMULATOR_LOCKED", SIZE_MAX) || posix_memalign(place, ALIGNMENT, bytes)) return OUT_OF_MEMORY;
+    std::memset(*place, PATTERN, bytes);
+    locked += bytes;
+    page_locked[(char*)*place] = bytes;
+    return SUCCESS;
+}
+API cuMemFreeHost(void* place) {
+    LOCK;
+    auto found = page_locked.find((char*)place);
+    if (found == page_locked.end()) return INVALID_VALUE;
+    locked -= found->second;
+    page_locked.erase(found);
+    return std::free(place), SUCCESS;
+}
 API cuMemAllocAsync(Pointer* pointer, size_t bytes, void* stream) {
     LOCK;
     bytes = std::max(bytes, (size_t)1);
@@ -241,12 +278,14 @@ API cuMemFreeAsync(Pointer pointer, void* stream) {
 }
 API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {
     LOCK;
+    if (is_page_locked(from)) return stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, from, bytes); }), SUCCESS;
     auto copy = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
     stream_of(stream).queue.push_back([=] { std::memcpy((void*)to, copy->data(), bytes); });
     return SUCCESS;
 }
 API cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void* stream) {
     LOCK;
+    if (is_page_locked(to)) return stream_of(stream).queue.push_back([=] { std::memcpy(to, (void*)from, bytes); }), SUCCESS;
     stream_of(stream).wait();
     std::memcpy(to, (void*)from, bytes);
     return SUCCESS;

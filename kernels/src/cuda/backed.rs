@@ -3,19 +3,28 @@
 
 use super::gpu::Gpu;
 use super::launch::Pointer;
+use super::staging::Arriving;
 use super::vectors::{Integers, Memory, bytes};
 use crate::{Ints, with_ints};
 use cudarc::driver::{CudaSlice, DevicePtr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Backed {
     host: Ints,
-    copy: Mutex<Option<Arc<CudaSlice<u8>>>>,
+    copy: Mutex<Option<Copy>>,
     /// When it was used last, as [`Copies`] count.
     used: AtomicU64,
+}
+
+/// The copy of what the host holds.
+#[derive(Debug)]
+enum Copy {
+    /// On its way, and used by nothing.
+    Sent(Arriving<u8>),
+    There(Arc<CudaSlice<u8>>),
 }
 
 /// All copies of what the host holds that there may be.
@@ -23,6 +32,8 @@ pub struct Backed {
 pub struct Copies {
     of: Mutex<Vec<Weak<Backed>>>,
     uses: AtomicU64,
+    /// Whether some were dropped ahead of use, and their memory may not be free yet.
+    is_freeing: AtomicBool,
 }
 
 /// Memory that stays where it is. What is queued before this is dropped finds it there, for memory is freed in the stream's order.
@@ -42,21 +53,32 @@ impl Backed {
         &self.host
     }
 
-    fn copy(&self) -> MutexGuard<'_, Option<Arc<CudaSlice<u8>>>> {
+    fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops the copy, unless an operation holds it; its bytes.
     fn evict(&self) -> usize {
-        self.copy().take_if(|memory| Arc::strong_count(memory) == 1).map_or(0, |memory| memory.len())
+        let is_idle = |copy: &mut Copy| !matches!(copy, Copy::There(memory) if Arc::strong_count(memory) > 1);
+        self.copy().take_if(is_idle).map_or(0, |copy| match copy {
+            Copy::Sent(arriving) => arriving.num_bytes(),
+            Copy::There(memory) => memory.len(),
+        })
     }
 }
 
 impl Copies {
     /// Drops copies of so many bytes or more in all, if there are; whether there were any.
     pub fn evict(&self, wanted: usize) -> bool {
+        self.evict_older(wanted, u64::MAX)
+    }
+
+    /// The same with those alone that were not used since then.
+    fn evict_older(&self, wanted: usize, since: u64) -> bool {
+        let used = |backed: &Arc<Backed>| backed.used.load(Ordering::Relaxed);
         let mut backed: Vec<Arc<Backed>> = self.of().iter().filter_map(Weak::upgrade).collect();
-        backed.sort_by_key(|backed| backed.used.load(Ordering::Relaxed));
+        backed.retain(|backed| used(backed) < since);
+        backed.sort_by_key(used);
         let mut freed = 0;
         for backed in backed {
             if freed < wanted {
@@ -64,6 +86,11 @@ impl Copies {
             }
         }
         freed > 0
+    }
+
+    /// What was dropped is free by now.
+    pub fn freed(&self) {
+        self.is_freeing.store(false, Ordering::Relaxed);
     }
 
     fn add(&self, backed: &Arc<Backed>) {
@@ -84,11 +111,11 @@ impl Copies {
 }
 
 impl Gpu {
-    /// Integers of the host, in the width that they have. They are copied to the device at once if there is room, else when they are used.
+    /// Integers of the host, in the width that they have. They begin to be copied to the device if there is room, else when they are used.
     pub fn back(&self, host: Ints) -> Arc<Backed> {
         let backed = Arc::new(Backed { host, copy: Mutex::default(), used: AtomicU64::default() });
         self.copies.use_now(&backed);
-        *backed.copy() = with_ints!(&backed.host, values => self.upload_if_room(bytes(values))).map(Arc::new);
+        *backed.copy() = with_ints!(&backed.host, values => self.send_if_room(bytes(values))).map(Copy::Sent);
         self.copies.add(&backed);
         backed
     }
@@ -105,12 +132,45 @@ impl Gpu {
             Memory::Backed(backed) => backed,
         };
         self.copies.use_now(backed);
-        let held = backed.copy().clone();
-        if let Some(memory) = held {
-            return Some(Hold(memory));
-        }
-        let memory = Arc::new(with_ints!(&backed.host, values => self.try_upload(bytes(values)))?);
-        *backed.copy() = Some(Arc::clone(&memory));
+        let copy = backed.copy().take();
+        let memory = match copy {
+            Some(Copy::There(memory)) => memory,
+            Some(Copy::Sent(arriving)) => Arc::new(self.arrived(arriving)),
+            None => {
+                let sent = with_ints!(&backed.host, values => self.try_send(bytes(values)))?;
+                Arc::new(self.arrived(sent))
+            }
+        };
+        *backed.copy() = Some(Copy::There(Arc::clone(&memory)));
         Some(Hold(memory))
+    }
+
+    /// Begins to copy to the device what is used next, in this order, as far as there is room without waiting. Where there is none, what
+    /// was used before makes room for later.
+    pub fn prefetch(&self, next: &[&Integers]) {
+        let since = self.copies.uses.load(Ordering::Relaxed);
+        for values in next {
+            let Memory::Backed(backed) = &values.memory else { continue };
+            self.copies.use_now(backed);
+            if backed.copy().is_some() {
+                continue;
+            }
+            let send = || with_ints!(&backed.host, values => self.send_if_room(bytes(values)));
+            let retried = || {
+                // Once for all that is dropped: it is not free before the stream has come that far.
+                if self.copies.is_freeing.load(Ordering::Relaxed) {
+                    return None;
+                }
+                self.give_back();
+                send()
+            };
+            let Some(sent) = send().or_else(retried) else {
+                if !self.copies.is_freeing.swap(true, Ordering::Relaxed) {
+                    self.copies.evict_older(values.len * values.bytes, since);
+                }
+                return;
+            };
+            *backed.copy() = Some(Copy::Sent(sent));
+        }
     }
 }

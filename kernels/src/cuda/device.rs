@@ -93,6 +93,10 @@ impl IntegerDevice for Cuda {
         self.gpu.upload_integers(values)
     }
 
+    fn prefetch(&self, next: &[&Integers]) {
+        self.gpu.prefetch(next);
+    }
+
     fn download_integers(&self, values: &Integers) -> Ints {
         self.gpu.download_integers(values)
     }

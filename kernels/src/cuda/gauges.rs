@@ -75,6 +75,11 @@ impl Gauges {
         self.kernels().read(usize::MAX)
     }
 
+    /// This process waits for a copy, and not for what was queued before.
+    pub fn stalled(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// So many bytes go to the device.
     pub fn sent(&self, bytes: usize) {
         self.bytes_to_device.fetch_add(bytes as u64, Ordering::Relaxed);

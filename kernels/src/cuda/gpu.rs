@@ -1,8 +1,9 @@
-//! One GPU: its driver, its stream and its memory.
+//! One GPU: its driver, its streams and its memory.
 
 use super::backed::Copies;
 use super::gauges::Gauges;
 use super::images::{OLDEST, choose, of_module};
+use super::staging::{Arriving, LARGE, Staging};
 use crate::error::DeviceError;
 use crate::usage::DeviceUsage;
 use cudarc::driver::sys::{self, CUdevice_attribute, CUmemPool_attribute, CUmemoryPool, CUresult};
@@ -24,6 +25,7 @@ pub struct Gpu {
     name: String,
     context: Arc<CudaContext>,
     pub(super) stream: Arc<CudaStream>,
+    staging: Staging,
     capability: (i32, i32),
     /// Bytes in all.
     memory: usize,
@@ -68,7 +70,7 @@ impl Gpu {
             return Err(DeviceError::NoGpu { ordinal, count });
         }
         let context = CudaContext::new(ordinal).map_err(failed("opening it"))?;
-        // SAFETY: all work is on one stream, which is what tracking would keep in order.
+        // SAFETY: memory is used and freed in one stream, which waits for the copies to it that are in another.
         unsafe { context.disable_event_tracking() };
         let name = format!("{label} ({})", context.name().map_err(failed("asking for its name"))?);
         let capability = context.compute_capability().map_err(failed("asking for its capability"))?;
@@ -79,6 +81,7 @@ impl Gpu {
         let processors = context.attribute(processors).map_err(failed("counting its multiprocessors"))?.max(1) as u32;
         let memory = context.total_mem().map_err(failed("asking for its memory"))?;
         let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let staging = Staging::new(&context).map_err(failed("making a stream"))?;
         keep_memory(&context).map_err(failed("setting up its memory pool"))?;
         let (gauges, copies, modules, functions) = Default::default();
         Ok(Self {
@@ -87,6 +90,7 @@ impl Gpu {
             name,
             context,
             stream,
+            staging,
             capability,
             memory,
             processors,
@@ -122,21 +126,21 @@ impl Gpu {
 
     /// Memory for so many words, holding anything; at least one, for the driver gives none for nothing.
     pub fn allocate<T: DeviceRepr>(&self, len: usize) -> CudaSlice<T> {
-        self.try_allocate(len).unwrap_or_else(|| self.is_out_of_memory(len * size_of::<T>()))
+        self.try_allocate(&self.stream, len).unwrap_or_else(|| self.is_out_of_memory(len * size_of::<T>()))
     }
 
-    /// The same, or nothing where everything that can go is gone and there is no room still.
-    fn try_allocate<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
+    /// The same for what a stream does first, or nothing where everything that can go is gone and there is no room still.
+    fn try_allocate<T: DeviceRepr>(&self, stream: &Arc<CudaStream>, len: usize) -> Option<CudaSlice<T>> {
         #[cfg(feature = "emulator")]
         if self.is_short {
             self.copies.evict(usize::MAX);
         }
-        let mut memory = self.allocate_if_room(len);
+        let mut memory = self.allocate_if_room(stream, len);
         while memory.is_none() {
             // What was freed is there for anything else once the stream has come that far and the pool has given it back.
             self.wait();
-            self.check("giving memory back", give_back(&self.context));
-            memory = self.allocate_if_room(len);
+            self.give_back();
+            memory = self.allocate_if_room(stream, len);
             if memory.is_none() && !self.copies.evict((len * size_of::<T>()).max(self.memory / LEAST_EVICTED)) {
                 break;
             }
@@ -145,11 +149,17 @@ impl Gpu {
     }
 
     /// The same, or nothing where the driver has no room.
-    fn allocate_if_room<T: DeviceRepr>(&self, len: usize) -> Option<CudaSlice<T>> {
+    fn allocate_if_room<T: DeviceRepr>(&self, stream: &Arc<CudaStream>, len: usize) -> Option<CudaSlice<T>> {
+        let len = len.max(1);
         // SAFETY: every caller has all of it written before it is read; words are integers, of which all are valid.
-        match unsafe { self.stream.alloc(len.max(1)) } {
+        match unsafe { stream.alloc::<T>(len) } {
             Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => None,
-            allocated => Some(self.check("allocating memory", allocated)),
+            allocated => {
+                let address = self.check("allocating memory", allocated).leak();
+                // SAFETY: it has this length, and nobody else has it. It is freed in the stream of the kernels, which waits for
+                // what another stream does with it.
+                Some(unsafe { self.stream.upgrade_device_ptr(address, len) })
+            }
         }
     }
 
@@ -173,6 +183,11 @@ impl Gpu {
         }
     }
 
+    /// Has the driver's pool keep nothing but what is allocated.
+    pub fn give_back(&self) {
+        self.check("giving memory back", give_back(&self.context));
+    }
+
     /// Gives up for want of so many bytes.
     pub fn is_out_of_memory(&self, asked: usize) -> ! {
         let (free, total) = self.context.mem_get_info().unwrap_or_default();
@@ -181,41 +196,75 @@ impl Gpu {
 
     /// Copies to the device.
     pub fn upload<T: DeviceRepr>(&self, values: &[T]) -> CudaSlice<T> {
-        self.sent(values, self.allocate(values.len()))
+        self.arrived(self.try_send(values).unwrap_or_else(|| self.is_out_of_memory(size_of_val(values))))
     }
 
-    /// The same, or nothing where everything that can go is gone and there is no room still.
-    pub fn try_upload<T: DeviceRepr>(&self, values: &[T]) -> Option<CudaSlice<T>> {
-        self.try_allocate(values.len()).map(|memory| self.sent(values, memory))
+    /// What was sent, for what is queued from now on.
+    pub fn arrived<T>(&self, sent: Arriving<T>) -> CudaSlice<T> {
+        self.check("copying to it", sent.arrived())
     }
 
-    /// The same, or nothing where the driver has no room.
-    pub fn upload_if_room<T: DeviceRepr>(&self, values: &[T]) -> Option<CudaSlice<T>> {
-        self.allocate_if_room(values.len()).map(|memory| self.sent(values, memory))
+    /// Begins to copy to the device, unless everything that can go is gone and there is no room still.
+    pub fn try_send<T: DeviceRepr>(&self, values: &[T]) -> Option<Arriving<T>> {
+        self.try_allocate(self.sends(values), values.len()).map(|memory| self.sent(values, memory))
     }
 
-    fn sent<T: DeviceRepr>(&self, values: &[T], mut memory: CudaSlice<T>) -> CudaSlice<T> {
-        if !values.is_empty() {
-            self.gauges.sent(size_of_val(values));
-            self.check("copying to it", self.stream.memcpy_htod(values, &mut memory));
-        }
-        memory
+    /// Begins to copy to the device, unless the driver has no room.
+    pub fn send_if_room<T: DeviceRepr>(&self, values: &[T]) -> Option<Arriving<T>> {
+        self.allocate_if_room(self.sends(values), values.len()).map(|memory| self.sent(values, memory))
+    }
+
+    /// The stream that values are copied in.
+    fn sends<T>(&self, values: &[T]) -> &Arc<CudaStream> {
+        if self.is_staged(size_of_val(values)) { &self.staging.stream } else { &self.stream }
+    }
+
+    fn is_staged(&self, bytes: usize) -> bool {
+        bytes >= LARGE && self.staging.is_there()
+    }
+
+    fn sent<T: DeviceRepr>(&self, values: &[T], mut memory: CudaSlice<T>) -> Arriving<T> {
+        let bytes = size_of_val(values);
+        self.gauges.sent(bytes);
+        let copied = if self.is_staged(bytes) {
+            // SAFETY: integers are bytes without padding between them, and as many as this.
+            let values = unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), bytes) };
+            // SAFETY: as above.
+            let to = unsafe { memory.transmute_mut(bytes) };
+            to.map(|mut to| self.staging.send(values, &mut to, &self.gauges)).transpose()
+        } else if bytes > 0 {
+            self.stream.memcpy_htod(values, &mut memory).map(|()| None)
+        } else {
+            Ok(None)
+        };
+        Arriving::new(memory, self.check("copying to it", copied))
     }
 
     /// Copies the first `len` from the device, once all that is queued is done.
     pub fn download<T: DeviceRepr + Clone + Default>(&self, memory: &CudaSlice<T>, len: usize) -> Vec<T> {
         let mut values = vec![T::default(); len];
-        if len > 0 {
-            self.gauges.received(size_of_val(values.as_slice()));
-            self.check("copying from it", self.stream.memcpy_dtoh(&memory.slice(..len), &mut values));
-            self.wait();
-        }
+        let bytes = size_of_val(values.as_slice());
+        self.gauges.received(bytes);
+        let copied = if self.is_staged(bytes) {
+            // SAFETY: integers are bytes without padding between them, as many as this, of which all are valid.
+            let values = unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), bytes) };
+            // SAFETY: as above.
+            let from = unsafe { memory.transmute(bytes) };
+            from.map_or(Ok(()), |from| self.staging.receive(&from, values, &self.stream, &self.gauges))
+        } else if bytes > 0 {
+            self.stream.memcpy_dtoh(&memory.slice(..len), &mut values)
+        } else {
+            return values;
+        };
+        self.check("copying from it", copied);
+        self.wait();
         values
     }
 
     /// Waits for all that is queued.
     pub fn wait(&self) {
         self.check("its kernels", self.stream.synchronize().and_then(|()| self.gauges.waited()));
+        self.copies.freed();
     }
 
     /// What it has done so far. Of one that has failed, what was counted before.

@@ -1,7 +1,7 @@
 //! The loops on an NVIDIA GPU. The driver is loaded at run time, so one binary serves machines with and without one.
 //!
 //! `kernels/cuda/*.cu` has the kernels, under the names that the CPU's files have; their images are part of the binary. Everything is
-//! queued on one stream; only results that the caller sees wait for it.
+//! queued on one stream, but for large copies to the device; only results that the caller sees wait for it.
 
 #![allow(unsafe_code, reason = "calls of the driver")]
 #![deny(clippy::undocumented_unsafe_blocks)]
@@ -21,6 +21,7 @@ mod integers;
 mod launch;
 mod product;
 mod quadratic;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod transcript;

@@ -36,6 +36,12 @@ impl<A: IntegerDevice, B: IntegerDevice> IntegerDevice for Dual<A, B> {
         self.integers("upload_integers", self.0.upload_integers(values.clone()), self.1.upload_integers(values))
     }
 
+    fn prefetch(&self, next: &[&Both<A, B>]) {
+        let (a, b): (Vec<_>, Vec<_>) = next.iter().map(|(a, b)| (a, b)).unzip();
+        self.0.prefetch(&a);
+        self.1.prefetch(&b);
+    }
+
     fn download_integers(&self, values: &Both<A, B>) -> Ints {
         same("download_integers", self.0.download_integers(&values.0), self.1.download_integers(&values.1))
     }

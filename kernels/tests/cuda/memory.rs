@@ -12,15 +12,20 @@ use verifier::field::K;
 /// Bytes of an element of the challenge field.
 const ELEMENT: usize = 24;
 
-/// Of the emulator.
+/// Of the emulator: bytes of its memory, and of the host's that may be page-locked.
 const MEMORY: &str = "PROOFMILL_EMULATOR_MEMORY";
+const PAGE_LOCKED: &str = "PROOFMILL_EMULATOR_LOCKED";
 
 /// Runs a test of this file, one that is ignored otherwise, with so much memory.
 fn with_memory(bytes: usize, test: &str) {
+    with(MEMORY, bytes, test);
+}
+
+fn with(limit: &str, bytes: usize, test: &str) {
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", &format!("memory::{test}")])
         .env_remove(GPU)
-        .env(MEMORY, bytes.to_string())
+        .env(limit, bytes.to_string())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -60,6 +65,7 @@ fn freed_memory_is_used_again() {
 fn what_the_host_holds_too_makes_room() {
     with_memory(100_000, "copies_go_and_come_back");
     with_memory(192 << 10, "tensors_are_packed_that_do_not_fit_together");
+    with_memory(350_000, "what_is_used_next_is_sent_ahead");
 }
 
 #[test]
@@ -101,4 +107,65 @@ fn tensors_are_packed_that_do_not_fit_together() {
     devices.bind_columns(&packed, &random.elements(8));
     let usage = devices.1.usage();
     assert!(usage.kernels["integers"].launches > 1 && usage.bytes_to_device > 2 * 12 * 990 * 8, "{usage:?}");
+}
+
+#[test]
+#[ignore = "with little memory: a test above runs it"]
+fn what_is_used_next_is_sent_ahead() {
+    let Some(cuda) = with_little_memory() else { return };
+    let tensors = [0; 4].map(|x| cuda.upload_integers(Ints::I16(vec![x + 5; 50_000])));
+    let sent = || cuda.usage().bytes_to_device;
+    let used = |tensor: usize| {
+        let largest = cuda.row_max(&tensors[tensor], 50_000);
+        assert_eq!(cuda.download_integers(&largest), Ints::from(vec![5]));
+        sent()
+    };
+    // The last found no room.
+    assert_eq!([sent(), used(0)], [300_000; 2]);
+    // Of what is there, one that is not used next makes room for it, when the stream has come that far.
+    cuda.prefetch(&[&tensors[1], &tensors[3]]);
+    cuda.prefetch(&[&tensors[1], &tensors[3]]);
+    assert_eq!([sent(), used(1)], [300_000; 2]);
+    cuda.prefetch(&[&tensors[1], &tensors[3]]);
+    assert_eq!([sent(), used(3), used(1), used(0)], [400_000; 4]);
+    assert_eq!(used(2), 500_000);
+    // What was sent ahead and is not used goes as well.
+    cuda.prefetch(&[&tensors[3]]);
+    assert_eq!(used(0), 500_000);
+    cuda.prefetch(&[&tensors[3]]);
+    assert_eq!(cuda.download(&cuda.zeros(340_000 / ELEMENT)), vec![K::ZERO; 340_000 / ELEMENT]);
+    assert_eq!([sent(), used(3)], [600_000, 700_000]);
+}
+
+/// More than all page-locked memory together holds, there and back.
+fn there_and_back(cuda: &Cuda) {
+    let random = Random::new(41);
+    let values: Vec<K> = (0..17).flat_map(|_| vec![random.element(); 25_000 + random.next() as usize % 10]).collect();
+    let uploaded = cuda.upload_extension(values.clone());
+    assert!(cuda.download(&uploaded) == values);
+    let usage = cuda.usage();
+    let bytes = (ELEMENT * values.len()) as u64;
+    assert_eq!((usage.bytes_to_device, usage.bytes_from_device), (bytes, bytes));
+}
+
+#[test]
+fn large_vectors_go_through_page_locked_memory_in_pieces() {
+    let Some(cuda) = device_under_test() else { return };
+    there_and_back(&cuda);
+    // Uploading waits for a buffer, downloading for all.
+    assert!(cuda.usage().waits >= 3, "{:?}", cuda.usage());
+}
+
+#[test]
+fn without_page_locked_memory_the_driver_copies() {
+    with(PAGE_LOCKED, 6 << 20, "copies_without_page_locked_memory");
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn copies_without_page_locked_memory() {
+    let Some(cuda) = env::var_os(PAGE_LOCKED).and_then(|_| device_under_test()) else { return };
+    there_and_back(&cuda);
+    // The download, and each look at the usage.
+    assert_eq!(cuda.usage().waits, 3);
 }

@@ -11,6 +11,9 @@ use verifier::key::ModelKey;
 use verifier::multilinear::num_variables;
 use verifier::transcript::{Transcript, Writer};
 
+/// Operations whose inputs the device is told of: the one that is proved, and the next.
+const AHEAD: usize = 2;
+
 /// Proves everything but the openings: fills the ledger.
 ///
 /// # Errors
@@ -36,8 +39,10 @@ pub fn prove<'a, D: Device>(
         ledger.tensor(id, claim.point.clone(), claim.value)?;
         definitions.push((id, claim));
     }
-    for &node in plan.nodes.iter().rev() {
-        let op = &graph.nodes[node as usize].op;
+    let ops: Vec<&Op> = plan.nodes.iter().rev().map(|&node| &graph.nodes[node as usize].op).collect();
+    for (place, &op) in ops.iter().enumerate() {
+        let read = ops[place..].iter().take(AHEAD).flat_map(|op| op.inputs());
+        device.prefetch(&read.map(|tensor| context.held(tensor)).collect::<Vec<_>>());
         let (Op::Einsum(_) | Op::View(_), Some(output)) = (op, op.output()) else { continue };
         let claim = match definitions.iter().position(|(t, _)| *t == output) {
             Some(place) => Some(definitions.swap_remove(place).1),

@@ -44,13 +44,23 @@ fn run(kernel: &str, checker: Option<&str>) -> Option<(Output, String)> {
 fn planted() {
     let Some(cuda) = device_under_test() else { return };
     let gpu = cuda.gpu();
-    let words: Vec<u64> = (0..256).collect();
-    let (x, out) = (gpu.upload(&words), gpu.allocate::<u64>(1));
+    let kernel = env::var(PLANTED).unwrap();
+    // So many go through page-locked memory, and the first 256 are added up.
+    let count = if kernel == "unawaited" { 1 << 14 } else { 256 };
+    let words: Vec<u64> = (0..count).collect();
+    let sent = gpu.try_send(&words).unwrap();
+    let x = if kernel == "unawaited" { sent.unawaited() } else { gpu.arrived(sent) };
+    let out = gpu.allocate::<u64>(1);
     let (from, to, grid) = (gpu.pointer(&x), gpu.pointer(&out), Grid { blocks: 1, rows: 1 });
-    match env::var(PLANTED).unwrap().as_str() {
-        "none" => gpu.planted_none(grid, from, to),
+    match kernel.as_str() {
+        "none" | "unawaited" => gpu.planted_none(grid, from, to),
         "race" => gpu.planted_race(grid, from, to),
         "out_of_bounds" => gpu.planted_out_of_bounds(grid, from, to),
+        "freed" => {
+            let pointer = from.unbound();
+            drop(x);
+            gpu.planted_none(grid, pointer, to);
+        }
         "divergence" => gpu.planted_divergence(grid, from, to),
         other => panic!("no kernel {other}"),
     }
@@ -74,6 +84,40 @@ fn a_race_is_found() {
     // Without a checker the sum is another: the order of threads is random.
     let (_, said) = run("race", None).unwrap();
     assert!(said.contains("sum ") && !said.contains(&format!("sum {SUM}\n")), "{said}");
+}
+
+#[test]
+fn a_kernel_that_does_not_wait_for_a_copy_is_found() {
+    let Some((_, said)) = run("unawaited", None) else { return };
+    assert!(said.contains("sum ") && !said.contains(&format!("sum {SUM}\n")), "{said}");
+}
+
+#[test]
+fn a_kernel_that_reads_freed_memory_is_found() {
+    let Some((output, said)) = run("freed", Some("address")) else { return };
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("AddressSanitizer: heap-use-after-free") && said.contains("planted.cu"), "{said}");
+}
+
+#[test]
+fn page_locked_memory_that_is_touched_while_it_is_copied_is_found() {
+    let Some(cuda) = device_under_test() else { return };
+    let gpu = cuda.gpu();
+    if env::var_os(GPU).is_some() {
+        return;
+    }
+    let (stream, mut memory) = (&gpu.stream, gpu.allocate::<u64>(1));
+    // SAFETY: it is written before it is read.
+    let mut page_locked = unsafe { stream.context().alloc_pinned_with_flags::<u64>(1, 0) }.unwrap();
+    page_locked.as_mut_slice().unwrap()[0] = 1;
+    stream.memcpy_htod(page_locked.as_slice().unwrap(), &mut memory).unwrap();
+    page_locked.as_mut_slice().unwrap()[0] = 2;
+    assert_eq!(gpu.download(&memory, 1), [2], "it was written too early");
+    page_locked.as_mut_slice().unwrap()[0] = 3;
+    stream.memcpy_dtoh(&memory, page_locked.as_mut_slice().unwrap()).unwrap();
+    assert_eq!(page_locked.as_slice().unwrap(), [3], "it is read too early");
+    gpu.wait();
+    assert_eq!(page_locked.as_slice().unwrap(), [2]);
 }
 
 #[test]
