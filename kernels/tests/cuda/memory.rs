@@ -2,7 +2,7 @@
 
 use super::Random;
 use kernels::cuda::emulator::{GPU, device_under_test};
-use kernels::{Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, attempt};
+use kernels::{Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, Strided, attempt};
 use p3_field::PrimeCharacteristicRing;
 use std::env;
 use std::process::Command;
@@ -154,6 +154,17 @@ fn large_vectors_go_through_page_locked_memory_in_pieces() {
     there_and_back(&cuda);
     // Uploading waits for a buffer, downloading for all.
     assert!(cuda.usage().waits >= 3, "{:?}", cuda.usage());
+}
+
+#[test]
+fn memory_is_freed_behind_the_kernels_that_read_it() {
+    let Some(cuda) = device_under_test() else { return };
+    let mut sum = cuda.zeros(1 << 18);
+    for x in 1..=4 {
+        // Kernels wait, while the next copy goes on.
+        cuda.add_at(&mut sum, Strided::ALL, &cuda.upload_extension(vec![K::from_u32(x); 1 << 18]));
+    }
+    assert!(cuda.download(&sum) == vec![K::from_u32(10); 1 << 18]);
 }
 
 #[test]
