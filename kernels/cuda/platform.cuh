@@ -55,6 +55,11 @@ TERNARY(mad_lo_cc, "mad.lo.cc.u32")
 TERNARY(madc_lo_cc, "madc.lo.cc.u32")
 TERNARY(madc_hi_cc, "madc.hi.cc.u32")
 TERNARY(madc_hi, "madc.hi.u32")
+DEVICE u64 mad_wide(u32 a, u32 b, u64 c) {
+    u64 r;
+    asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(r) : "r"(a), "r"(b), "l"(c));
+    return r;
+}
 DEVICE u64 pack(u32 lo, u32 hi) {
     u64 r;
     asm("mov.b64 %0, {%1, %2};" : "=l"(r) : "r"(lo), "r"(hi));
@@ -75,6 +80,7 @@ DEVICE u32 mad_lo_cc(u32 a, u32 b, u32 c) { return add_cc(a * b, c); }
 DEVICE u32 madc_lo_cc(u32 a, u32 b, u32 c) { return addc_cc(a * b, c); }
 DEVICE u32 madc_hi_cc(u32 a, u32 b, u32 c) { return addc_cc((u32)((u64)a * b >> 32), c); }
 DEVICE u32 madc_hi(u32 a, u32 b, u32 c) { return addc((u32)((u64)a * b >> 32), c); }
+DEVICE u64 mad_wide(u32 a, u32 b, u64 c) { return (u64)a * b + c; }
 DEVICE u64 pack(u32 lo, u32 hi) { return (u64)hi << 32 | lo; }
 #endif
 DEVICE u32 lo(u64 x) { return (u32)x; }

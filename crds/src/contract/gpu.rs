@@ -18,6 +18,7 @@ pub const KERNEL_FAMILIES: &[&str] = &[
     "lookup",
     "product",
     "quadratic",
+    "rates",
     "rows",
     "sums",
     "weights",

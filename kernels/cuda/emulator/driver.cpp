@@ -127,13 +127,18 @@ API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), SUCCESS;
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     switch (attribute) {
         case 16: return *value = 2, SUCCESS;  // multiprocessors
+        case 38: return *value = 1 << 16, SUCCESS;  // bytes of cache
         case 75: return *value = 9, SUCCESS;  // compute capability
         case 115: return *value = 1, SUCCESS; // memory pools
         default: return *value = 0, SUCCESS;
     }
 }
 API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
-API cuMemPoolSetAttribute(void*, int, void*) { return SUCCESS; }
+API cuMemPoolSetAttribute(void*, int attribute, void*) {
+    LOCK;
+    if (attribute == 8) used_high = used;  // most bytes used, from now on
+    return SUCCESS;
+}
 API cuMemPoolGetAttribute(void*, int attribute, void* value) {
     LOCK;
     switch (attribute) {

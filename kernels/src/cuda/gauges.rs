@@ -20,12 +20,15 @@ pub struct Gauges {
     kernels: Mutex<Kernels>,
 }
 
+/// A kernel: its family, and its name.
+pub type Kernel = (&'static str, &'static str);
+
 #[derive(Debug, Default)]
 struct Kernels {
     timed: bool,
-    families: BTreeMap<&'static str, KernelUsage>,
+    used: BTreeMap<Kernel, KernelUsage>,
     /// Launches whose time has not been read, in their order.
-    pending: VecDeque<(&'static str, Span)>,
+    pending: VecDeque<(Kernel, Span)>,
     spare: Vec<Span>,
 }
 
@@ -41,13 +44,13 @@ impl Gauges {
     /// Counts a launch, and times it if kernels are timed.
     pub fn launch<T>(
         &self,
-        family: &'static str,
+        kernel: Kernel,
         stream: &CudaStream,
         launch: impl FnOnce() -> Result<T, DriverError>,
     ) -> Result<(), DriverError> {
         // Held until the second event is recorded: nothing else may come between the two.
         let mut kernels = self.kernels();
-        kernels.families.entry(family).or_default().launches += 1;
+        kernels.used.entry(kernel).or_default().launches += 1;
         if !kernels.timed {
             return launch().map(drop);
         }
@@ -61,7 +64,7 @@ impl Gauges {
         begin.record(stream)?;
         launch()?;
         end.record(stream)?;
-        kernels.pending.push_back((family, [begin, end]));
+        kernels.pending.push_back((kernel, [begin, end]));
         if kernels.pending.len() == MAX_PENDING {
             kernels.pending[MAX_PENDING / 2 - 1].1[1].synchronize()?;
             return kernels.read(MAX_PENDING / 2);
@@ -92,13 +95,24 @@ impl Gauges {
 
     /// What was counted. Of kernels that nothing has waited for, the launches alone.
     pub fn usage(&self, peak_memory_bytes: u64) -> DeviceUsage {
+        let mut kernels = BTreeMap::<_, KernelUsage>::new();
+        for ((family, _), used) in self.by_kernel() {
+            let sum = kernels.entry(family).or_default();
+            sum.launches += used.launches;
+            sum.seconds += used.seconds;
+        }
         DeviceUsage {
-            kernels: self.kernels().families.clone(),
+            kernels,
             bytes_to_device: self.bytes_to_device.load(Ordering::Relaxed),
             bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
             waits: self.waits.load(Ordering::Relaxed),
             peak_memory_bytes,
         }
+    }
+
+    /// The same, kernel by kernel.
+    pub fn by_kernel(&self) -> BTreeMap<Kernel, KernelUsage> {
+        self.kernels().used.clone()
     }
 
     fn kernels(&self) -> std::sync::MutexGuard<'_, Kernels> {
@@ -110,10 +124,10 @@ impl Kernels {
     /// Adds up the first `count` launches that are pending, which have ended.
     fn read(&mut self, count: usize) -> Result<(), DriverError> {
         for _ in 0..count.min(self.pending.len()) {
-            let Some((family, span)) = self.pending.pop_front() else { break };
+            let Some((kernel, span)) = self.pending.pop_front() else { break };
             // SAFETY: both events are of this process, were recorded on one stream, and are not destroyed.
             let milliseconds = unsafe { result::event::elapsed(span[0].cu_event(), span[1].cu_event()) }?;
-            self.families.entry(family).or_default().seconds += f64::from(milliseconds) / 1e3;
+            self.used.entry(kernel).or_default().seconds += f64::from(milliseconds) / 1e3;
             self.spare.push(span);
         }
         Ok(())

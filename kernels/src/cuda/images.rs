@@ -58,6 +58,7 @@ modules!(
     "lookup",
     "product",
     "quadratic",
+    "rates",
     "rows",
     "sums",
     "weights"

@@ -212,7 +212,7 @@ macro_rules! kernels {
                 // SAFETY: the parameters are those of the kernel's declaration (a test compares them), and callers pass
                 // memory of the lengths that its indices stay below (tests run every kernel under an address checker).
                 let launched = || unsafe { launch.launch(config) };
-                let launched = self.gauges.launch(stringify!($module), &self.stream, launched);
+                let launched = self.gauges.launch((stringify!($module), stringify!($name)), &self.stream, launched);
                 self.check(stringify!($name), launched);
             })*)*
         }
@@ -346,6 +346,14 @@ kernels! {
         quadratic_fold_round(
             a: Pointer, b: Pointer, pairs: u64, x: Element, out_a: Pointer, out_b: Pointer, partial: Pointer
         );
+    }
+    rates, THREADS {
+        copy_memory(from: Pointer, n: u64, to: Pointer);
+        read_memory(from: Pointer, n: u64, out: Pointer);
+        multiply_adds(factor: u64, steps: u32, out: Pointer);
+        multiplications(factor: u64, steps: u32, out: Pointer);
+        additions(factor: u64, steps: u32, out: Pointer);
+        compressions(factor: u64, steps: u32, out: Pointer);
     }
     rows, THREADS {
         gather(matrix: Pointer, width: u32, indices: Pointer, n: u64, out: Pointer);
