@@ -1,5 +1,6 @@
 //! Every hot loop of the prover and of the executor, once for the CPU and once for the GPU.
 
+pub mod bench;
 pub mod cpu;
 pub mod cuda;
 pub mod dense;

@@ -29,6 +29,7 @@ pub struct KernelUsage {
 impl DeviceUsage {
     /// Seconds that kernels ran.
     pub fn seconds(&self) -> f64 {
-        self.kernels.values().map(|kernel| kernel.seconds).sum()
+        // The sum of none would be -0.
+        self.kernels.values().fold(0.0, |sum, kernel| sum + kernel.seconds)
     }
 }

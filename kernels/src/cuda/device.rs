@@ -47,7 +47,6 @@ impl Cuda {
     }
 
     /// The GPU under it.
-    #[cfg(test)]
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
     }

@@ -44,6 +44,17 @@ pub fn device_under_test() -> Option<Cuda> {
         .then(|| Cuda::open(0).expect("the emulator has a device"))
 }
 
+/// The folder of the emulator's library, for another program to find in the driver's place (`LD_LIBRARY_PATH`). `None`, with the reason
+/// printed, where there is no C++ compiler for it.
+///
+/// # Panics
+/// If the emulator does not compile.
+pub fn folder() -> Option<PathBuf> {
+    let compiler = compiler().inspect_err(|reason| eprintln!("skipped: {reason}")).ok()?;
+    let library = build(&compiler).unwrap_or_else(|error| panic!("the emulator does not compile: {error}"));
+    library.parent().map(Path::to_owned)
+}
+
 /// A C++ compiler that runs.
 ///
 /// # Errors

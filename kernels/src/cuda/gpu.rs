@@ -274,6 +274,12 @@ impl Gpu {
         self.gauges.usage(waited.and_then(|()| pool_bytes(&self.context, peak)).unwrap_or_default())
     }
 
+    /// Counts the most memory allocated at one time anew, from what is allocated once all that is queued is done.
+    pub fn restart_peak_memory(&self) {
+        self.wait();
+        self.check("setting up its memory pool", restart_peak_memory(&self.context));
+    }
+
     /// Gives up if the driver reports an error.
     pub fn check<T>(&self, during: &str, result: Result<T, DriverError>) -> T {
         result.unwrap_or_else(|error| {
@@ -302,6 +308,14 @@ fn pool_bytes(context: &CudaContext, attribute: CUmemPool_attribute) -> Result<u
     // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver writes.
     unsafe { sys::cuMemPoolGetAttribute(pool(context)?, attribute, (&raw mut bytes).cast()).result() }?;
     Ok(bytes)
+}
+
+/// Has the driver count that anew.
+fn restart_peak_memory(context: &CudaContext) -> Result<(), DriverError> {
+    let mut zero = 0u64;
+    let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    // SAFETY: the pool is the device's, and the pointer is to a variable of the type that the driver reads.
+    unsafe { sys::cuMemPoolSetAttribute(pool(context)?, attribute, (&raw mut zero).cast()).result() }
 }
 
 /// The pool that memory comes from.

@@ -21,6 +21,7 @@ mod integers;
 mod launch;
 mod product;
 mod quadratic;
+mod rates;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -30,5 +31,6 @@ mod vectors;
 mod weights;
 
 pub use device::Cuda;
+pub(crate) use rates::Filling;
 pub use tree::Tree;
 pub use vectors::{Elements, Integers, Words};
