@@ -181,6 +181,8 @@ pub struct Run<'a, D: IntegerDevice> {
     pub model: &'a Graph,
     pub weights: &'a BTreeMap<TensorId, D::Integers>,
     pub tokenizer: Option<&'a Tokenizer>,
+    /// Whether tokens of an answer are told at once.
+    pub says: bool,
 }
 
 impl<D: IntegerDevice> Run<'_, D> {
@@ -193,7 +195,7 @@ impl<D: IntegerDevice> Run<'_, D> {
         sampling: Option<Sampling>,
         input: Option<u32>,
     ) -> Result<Answer, String> {
-        let &Self { device, model: graph, weights, tokenizer } = self;
+        let &Self { device, model: graph, weights, tokenizer, says } = self;
         let lengths = Lengths::of(graph).ok_or("the model does not generate")?;
         let most = match prompt.max_new_tokens {
             Some(most) if most as usize > lengths.answer => {
@@ -212,7 +214,9 @@ impl<D: IntegerDevice> Run<'_, D> {
             answer.push(token);
             if let Some(stream) = &mut stream {
                 let said = stream.push(token).map_err(|error| error.to_string())?.unwrap_or_default();
-                tell(token, &said, input);
+                if says {
+                    tell(token, &said, input);
+                }
                 text.push_str(&said);
             }
             let ended = tokenizer.is_some_and(|tokenizer| tokenizer.eos().contains(&token));

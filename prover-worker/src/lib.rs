@@ -10,6 +10,7 @@ pub mod input;
 mod language;
 mod log;
 mod parent;
+mod resident;
 pub mod source;
 mod stages;
 pub mod store;
@@ -27,6 +28,7 @@ use kernels::{Cpu, DeviceError};
 pub use device::{Opened, check_device};
 pub use error::StageError;
 pub use language::TOKEN_LINE;
+pub use resident::{Proved, Resident};
 pub use stages::{Finished, run_stage, set_up};
 
 /// Runs the stage that the command line names, and reports by result record and exit code.

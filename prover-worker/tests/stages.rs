@@ -10,7 +10,7 @@ use crds::{
     },
 };
 use kernels::Cpu;
-use prover_worker::{Finished, StageError, run_stage, store::Store};
+use prover_worker::{Finished, Resident, StageError, run_stage, store::Store};
 use serde::de::DeserializeOwned;
 use url::Url;
 use verifier::key::ModelKey;
@@ -99,6 +99,19 @@ fn assert_lost(result: Result<Finished, StageError>, expected: Task) {
     assert_eq!((error.kind, error.lost), (FailureKind::Retryable, Some(expected)), "{error}");
 }
 
+/// The same proof comes of a model that stays loaded, job after job; an input that is none is refused, and then the next is proved.
+fn proved_in_one_process(run: &Run, proof: &[u8]) {
+    let resident = Resident::load(&Cpu, &run.store, run.setup).unwrap();
+    let file = |name: &str| fs::read(Url::parse(&example(name)).unwrap().to_file_path().unwrap()).unwrap();
+    assert!(resident.prove(&file("digit-0-7.png")).unwrap().proof == proof);
+    let other = resident.prove(&file("digit-1-2.png")).unwrap();
+    assert!(other.proof != proof);
+    verifier::verify(&other.key, &other.proof).unwrap();
+    let Err(error) = resident.prove(b"{\"input_data\": [[1, 2]]}") else { panic!("two numbers are no picture") };
+    assert!(error.to_string().starts_with("input: "), "{error}");
+    assert!(resident.prove(&file("digit-0-7.png")).unwrap().proof == proof);
+}
+
 /// One run serves the whole test: it is the slow part.
 #[test]
 fn a_job_is_proved_once_and_mended_where_it_breaks() {
@@ -108,6 +121,7 @@ fn a_job_is_proved_once_and_mended_where_it_breaks() {
     let bytes = run.store.get(proof.digest).unwrap();
     let verified = verifier::verify(&key, &bytes).unwrap();
     assert!(soundness_bits >= 100 && f64::from(soundness_bits) <= verified.soundness.total_bits);
+    proved_in_one_process(&run, &bytes);
     let execution: ExecutionManifest = run.read(run.execution);
     assert_eq!(execution.outputs[0].class, Some(7));
 

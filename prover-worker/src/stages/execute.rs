@@ -5,9 +5,10 @@ use crds::{
     contract::{ArtifactRef, ExecuteArgs, ExecutionManifest, Stage, Summary},
     limits,
 };
+use formats::Tokenizer;
 use kernels::{Device, IntegerDevice, Ints};
 use model::language::{longest_text, text_inputs};
-use prover::Values;
+use prover::{Boundary, Values};
 use std::collections::BTreeMap;
 use verifier::{
     generation,
@@ -34,14 +35,62 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
     let file = fetch(store, &args.input)?;
     let identity = identity(Stage::Execute, &[&args.setup.0, blake3::hash(&file).as_bytes()]);
     once(store, identity, || {
-        let refuse = |error: &dyn ToString| StageError::deterministic(format!("{}: {}", args.input, error.to_string()));
-        let inputs = input::parse_any(&file).map_err(|error| refuse(&error))?;
-        let prepared = Prepared::load(store, args.setup)?;
-        let key = batch_key(&prepared.key, inputs.len()).map_err(|error| refuse(&error))?;
+        let inputs = parse(&args.input, &file)?;
+        let loaded = Loaded::load(device, store, args.setup)?;
+        let Ran { key, statement, boundary, outputs, .. } = loaded.run(device, &args.input, inputs, true)?;
+        let inferences = statement.inferences.into_iter();
+        let stored: Stored =
+            inferences.map(|inference| (inference.inputs, inference.outputs, inference.sampling)).collect();
+        Ok(ExecutionManifest {
+            setup: args.setup,
+            subgraphs: key.partition().count,
+            statement: put_encoded(store, &stored)?,
+            boundary: put_encoded(store, &boundary)?,
+            outputs,
+        })
+    })
+}
+
+/// The inputs that a file has; errors name its `label`.
+pub(crate) fn parse(label: &str, file: &[u8]) -> Result<Vec<Input>, StageError> {
+    input::parse_any(file).map_err(|error| StageError::deterministic(format!("{label}: {error}")))
+}
+
+/// A model, all of whose weights are on a device.
+pub(crate) struct Loaded<D: Device> {
+    key: ModelKey,
+    weights: BTreeMap<TensorId, D::Integers>,
+    tokenizer: Option<Tokenizer>,
+}
+
+/// A model that was run on inputs.
+pub(crate) struct Ran<D: Device> {
+    /// For as many inferences as there are inputs.
+    pub key: ModelKey,
+    /// Of every tensor of their graph.
+    pub values: Values<D>,
+    pub statement: Statement,
+    pub boundary: Boundary,
+    /// For people.
+    pub outputs: Vec<Output>,
+}
+
+impl<D: Device> Loaded<D> {
+    pub fn load(device: &D, store: &Store, setup: Digest) -> Result<Self, StageError> {
+        let prepared = Prepared::load(store, setup)?;
         let tokenizer = prepared.tokenizer(store)?;
         let weights = prepared.all_weights(store)?.into_iter();
         let weights = weights.map(|(tensor, weight)| (tensor, device.upload_integers(weight))).collect();
-        let run = Run { device, model: key.model(), weights: &weights, tokenizer: tokenizer.as_ref() };
+        Ok(Self { key: prepared.key, weights, tokenizer })
+    }
+
+    /// Runs the model on inputs, and commits to the boundary. Errors name the inputs' `label`; the tokens of an answer are said at once, or
+    /// not.
+    pub fn run(&self, device: &D, label: &str, inputs: Vec<Input>, says: bool) -> Result<Ran<D>, StageError> {
+        let refuse = |error: &dyn ToString| StageError::deterministic(format!("{label}: {}", error.to_string()));
+        let key = batch_key(&self.key, inputs.len()).map_err(|error| refuse(&error))?;
+        let (weights, tokenizer) = (&self.weights, self.tokenizer.as_ref());
+        let run = Run { device, model: key.model(), weights, tokenizer, says };
         let count = inputs.len();
         let given = inputs.into_iter().enumerate().map(|(index, input)| {
             let place = (count > 1).then_some(index as u32);
@@ -52,15 +101,17 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ExecuteArgs) -> R
         });
         let given = given.collect::<Result<Vec<_>, _>>()?;
         let graph = key.graph();
-        let mut values = prepared.no_values::<D>();
+        let mut values: Values<D> = vec![None; graph.tensors.len()];
         for (place, port) in graph.inputs.iter().enumerate() {
             let all: Vec<i64> = given.iter().flat_map(|given| given.inputs[place].to_vec()).collect();
             values[port.tensor.index()] = Some(device.upload_integers(Ints::from(all)));
         }
         weights.iter().for_each(|(tensor, weight)| values[tensor.index()] = Some(weight.clone()));
         model::execute(device, graph, 0..graph.nodes.len() as u32, &mut values).map_err(|error| refuse(&error))?;
-        publish(device, store, args.setup, &key, &values, &given)
-    })
+        let (statement, outputs) = state(device, &key, &values, &given)?;
+        let boundary = prover::commit_boundary(device, &key, &values).map_err(StageError::deterministic)?;
+        Ok(Ran { key, values, statement, boundary, outputs })
+    }
 }
 
 /// The key for so many inferences, if they can be proved together as securely as the model's key demands.
@@ -156,14 +207,13 @@ fn given_tokens(graph: &Graph, inputs: &Inputs) -> Result<Vec<u32>, String> {
     tokens.iter().enumerate().map(token).collect()
 }
 
-fn publish<D: Device>(
+/// What there is to say of a run: the statement, and its outputs for people.
+fn state<D: Device>(
     device: &D,
-    store: &Store,
-    setup: Digest,
     key: &ModelKey,
     values: &Values<D>,
     given: &[Given],
-) -> Result<ExecutionManifest, StageError> {
+) -> Result<(Statement, Vec<Output>), StageError> {
     let model = key.model();
     let public = model.given().iter().chain(&model.outputs).map(|port| {
         let missing = || StageError::deterministic(format!("'{}' has no values", model.tensor(port.tensor).name));
@@ -196,17 +246,7 @@ fn publish<D: Device>(
     if !generated.iter().eq(given.iter().filter_map(|given| given.answer.as_ref().map(|answer| &answer.generated))) {
         return Err(StageError::deterministic("the whole pass gives another answer than decoding did"));
     }
-    let boundary = prover::commit_boundary(device, key, values).map_err(StageError::deterministic)?;
-    let inferences = statement.inferences.into_iter();
-    let stored: Stored =
-        inferences.map(|inference| (inference.inputs, inference.outputs, inference.sampling)).collect();
-    Ok(ExecutionManifest {
-        setup,
-        subgraphs: key.partition().count,
-        statement: put_encoded(store, &stored)?,
-        boundary: put_encoded(store, &boundary)?,
-        outputs,
-    })
+    Ok((statement, outputs))
 }
 
 /// An output for people.

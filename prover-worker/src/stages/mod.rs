@@ -1,7 +1,7 @@
 //! The four stages, each from the artifacts that it reads to the artifact that it writes.
 
 mod aggregate;
-mod execute;
+pub(crate) mod execute;
 mod load;
 mod prove;
 mod setup;
