@@ -188,12 +188,22 @@ pub struct BenchArgs {
     /// Measure only this primitive, for example dense=64x768x3072; may be repeated [default: one of each, and the commitment by size]
     #[arg(long = "primitive", value_name = "NAME[=SIZE]", conflicts_with = "model")]
     pub primitives: Vec<Primitive>,
+    /// Measure the kernels of a GPU alone; without this they come before all primitives
+    #[arg(long, conflicts_with_all = ["model", "primitives", "shape"])]
+    pub kernels: bool,
+    /// Measure kernels as in a model that commits to 2^N cells at a time, 12 to 30 [default: 24, as GPT-2 with 124 million parameters in 12 subgraphs,
+    /// or what fits the GPU]
+    #[arg(long, value_name = "N", conflicts_with_all = ["model", "primitives", "shape"], value_parser = clap::value_parser!(u32).range(12..=30))]
+    pub log_cells: Option<u32>,
     /// Measure a language model of this shape with random weights
     #[arg(long, value_enum, conflicts_with_all = ["model", "primitives"])]
     pub shape: Option<Shape>,
     /// Prove so many inputs together, with --shape
     #[arg(long, value_name = "N", default_value_t = 1, requires = "shape", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub inputs: u32,
+    /// Instead of its stages, measure N proofs of a model one after another, its weights on the device all the time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["primitives", "kernels"])]
+    pub proofs: Option<u32>,
     /// Measure primitives in this process
     #[arg(long, hide = true, requires = "primitives")]
     pub in_this_process: bool,

@@ -8,15 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use crds::contract::Processor;
-use kernels::{
-    Cpu, Device,
-    floor::{Rates, Work},
-};
+use kernels::{Cpu, Device, floor::Work};
 use prover_worker::{Opened, usage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{commitment, primitive::Primitive};
+use super::{commitment, gpu, machine::Machine, primitive::Primitive};
 use crate::{args::BenchArgs, format};
 
 /// A primitive is measured at least so often, and for so many seconds; the least time counts, and the mean of processor time.
@@ -43,34 +40,48 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Processor time that it takes at least; `None` on another device, whose rates are not measured.
-    fn floor(&self, rates: &Rates) -> Option<f64> {
+    /// Time that it takes at least, the processor's or the GPU's, and how many times as much it took.
+    fn floor(&self, machine: &Machine) -> (f64, f64) {
         let Self { multiplications, hashed_bytes, read_bytes, .. } = *self;
-        (self.device == "cpu").then(|| rates.floor(&Work { multiplications, hashed_bytes, read_bytes }))
+        let floor = machine.floor(&Work { multiplications, hashed_bytes, read_bytes });
+        let spent = if matches!(machine, Machine::Cpu(_)) { self.cpu_seconds } else { self.seconds };
+        (floor, spent / floor)
     }
 }
 
-/// Measures primitives and, unless some are chosen, the commitment beside `p3-whir`.
+/// Measures primitives and, unless some are chosen, the commitment beside `p3-whir`, and before them the kernels of a GPU.
 pub fn bench(args: &BenchArgs) -> Result<()> {
     let chosen = if args.primitives.is_empty() { Primitive::all() } else { args.primitives.clone() };
-    let rates = Rates::measure(usage::cpu_seconds);
+    let all = args.primitives.is_empty();
+    let opened = Opened::new(args.device)?;
+    let machine = Machine::measure(&opened)?;
+    let rows = match (&opened, &machine) {
+        (Opened::Cuda(cuda), Machine::Gpu(gpu)) if all => gpu::measure_on(cuda, gpu, args)?,
+        _ => Vec::new(),
+    };
+    // The processes that measure primitives have the device to themselves.
+    drop(opened);
     let measured: Vec<Measured> =
         chosen.into_iter().map(|p| measure_alone(p, args.device, args.security_bits)).collect::<Result<_>>()?;
     let compared = match Opened::new(args.device)? {
-        _ if !args.primitives.is_empty() => Vec::new(),
+        _ if !all => Vec::new(),
         Opened::Cpu => commitment::measure_sizes(&Cpu, args.security_bits)?,
         Opened::Cuda(cuda) => commitment::measure_sizes(cuda.as_ref(), args.security_bits)?,
     };
     if args.json {
-        let primitives: Vec<Value> = measured.iter().map(|m| describe(m, &rates)).collect::<Result<_>>()?;
+        let primitives: Vec<Value> = measured.iter().map(|m| describe(m, &machine)).collect::<Result<_>>()?;
         let commitment: Vec<Value> = compared.iter().map(commitment::describe).collect();
-        println!(
-            "{}",
-            json!({ "machine": describe_machine(&rates), "primitives": primitives, "commitment": commitment })
-        );
+        let mut report = json!({ "machine": machine.describe(), "primitives": primitives, "commitment": commitment });
+        if let Machine::Gpu(gpu) = &machine {
+            report["kernels"] = gpu::describe(&rows, &gpu.1);
+        }
+        println!("{report}");
         return Ok(());
     }
-    print!("{}", report(&measured, &rates));
+    if !rows.is_empty() {
+        println!();
+    }
+    print!("{}", report(&measured, &machine));
     if !compared.is_empty() {
         print!("\n{}", commitment::report(&compared));
     }
@@ -146,67 +157,42 @@ fn time(work: impl Fn()) -> Time {
     Time { seconds: least, cpu_seconds: (usage::cpu_seconds() - cpu_begun) / f64::from(repetitions) }
 }
 
-fn report(measured: &[Measured], rates: &Rates) -> String {
+fn report(measured: &[Measured], machine: &Machine) -> String {
     let mut text = format!(
         "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10}{:>12}{:>10}{:>10}\n",
         "", "prove", "CPU", "throughput", "floor", "ratio", "peak memory", "verify", "bytes"
     );
     for m in measured {
-        let floor = m.floor(rates);
+        let (floor, ratio) = m.floor(machine);
         text += &format!(
             "{:<24}{:>10}{:>10}{:>24}{:>10}{:>10}{:>12}{:>10}{:>10}\n",
             m.primitive.to_string(),
             format::seconds(m.seconds),
             format::seconds(m.cpu_seconds),
             format!("{:.2e} {}/s", m.items as f64 / m.seconds, m.unit),
-            floor.map_or_else(String::new, format::seconds),
-            floor.map_or_else(String::new, |floor| format!("{:.1}", m.cpu_seconds / floor)),
+            format::seconds(floor),
+            format!("{ratio:.1}"),
             format::bytes(m.peak_memory_bytes),
             m.verify_seconds.map_or_else(String::new, format::seconds),
             format::bytes(m.bytes),
         );
     }
-    if measured.iter().all(|m| m.floor(rates).is_none()) {
-        let device = measured.first().map_or("", |m| &m.device);
-        return text
-            + &format!(
-                "\nOn {device}. Its rates are not measured, so there is no floor; CPU and memory are the process's own.\n"
-            );
-    }
-    text += &format!("\n{}:\n", explain(rates));
+    text += &match machine {
+        Machine::Cpu(_) => format!("\n{}:\n", machine.explain("processor time")),
+        Machine::Gpu(_) => format!("\nCPU and peak memory are the process's own. {}:\n", machine.explain("time")),
+    };
     for m in measured {
         text += &format!("  {:<24}{}\n", m.primitive.to_string(), m.primitive.floor());
     }
     text
 }
 
-fn describe(m: &Measured, rates: &Rates) -> Result<Value> {
+fn describe(m: &Measured, machine: &Machine) -> Result<Value> {
     let mut value = serde_json::to_value(m)?;
-    let floor = m.floor(rates);
+    let (floor, ratio) = m.floor(machine);
     value["itemsPerSecond"] = json!(m.items as f64 / m.seconds);
-    value["floorCpuSeconds"] = json!(floor);
-    value["ratioToFloor"] = json!(floor.map(|floor| m.cpu_seconds / floor));
+    value[machine.floor_key()] = json!(floor);
+    value["ratioToFloor"] = json!(ratio);
     value["floor"] = json!(m.primitive.floor());
     Ok(value)
-}
-
-/// What the ratio is.
-pub fn explain(rates: &Rates) -> String {
-    format!(
-        "The ratio is processor time over the floor: what cannot be avoided, at this machine's rates for a second of processor\n\
-         time ({:.2e} multiplications in the base field, {} hashed, {} read)",
-        rates.multiplications,
-        format::bytes(rates.hashed_bytes as u64),
-        format::bytes(rates.read_bytes as u64)
-    )
-}
-
-/// The machine as JSON.
-pub fn describe_machine(rates: &Rates) -> Value {
-    json!({
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "multiplicationsPerCpuSecond": rates.multiplications,
-        "hashedBytesPerCpuSecond": rates.hashed_bytes,
-        "readBytesPerCpuSecond": rates.read_bytes,
-    })
 }

@@ -6,10 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use crds::{
-    Device,
-    contract::{AggregateArgs, ExecuteArgs, ExecutionManifest, Outcome, ProveArgs, StageArgs, Task, Usage},
-};
+use crds::contract::{AggregateArgs, ExecuteArgs, ExecutionManifest, Outcome, ProveArgs, StageArgs, Task, Usage};
 use model::{
     ImportOptions,
     language::{self, Config, LanguageError, Output, Tensors},
@@ -17,7 +14,7 @@ use model::{
 use prover_worker::{store::Store, usage};
 use serde_json::json;
 
-use super::{census::census, stages};
+use super::{census::census, stages, sustained};
 use crate::{
     args::BenchArgs,
     run::{
@@ -137,8 +134,6 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
     };
     let mut usages = vec![TaskUsage { task: Task::Setup {}, usage: own, artifact: setup }];
 
-    let mut executor = Executor::new(&store_url, Device::Cpu);
-    let mut run = |stage| run_alone(&mut executor, stage);
     let input = |seed: u32| {
         let mut input = json!({ "input_data": [tokens(length + 1 - answer, vocabulary, seed as usize)] });
         if args.setup.sampling {
@@ -146,8 +141,17 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
         }
         input
     };
-    let inputs = json!({ "inputs": (0..args.inputs).map(input).collect::<Vec<_>>() });
-    let input = store.put(serde_json::to_vec(&inputs)?)?;
+    // Those of one job after the other, all of them others.
+    let inputs = |job: u32| {
+        let seeds = job * args.inputs..(job + 1) * args.inputs;
+        serde_json::to_vec(&json!({ "inputs": seeds.map(input).collect::<Vec<_>>() }))
+    };
+    if let Some(proofs) = args.proofs {
+        return sustained::bench(args, &store, setup.digest, proofs, |job| Ok(inputs(job)?));
+    }
+    let mut executor = Executor::new(&store_url, stages::device(args.device)?);
+    let mut run = |stage| run_alone(&mut executor, stage);
+    let input = store.put(inputs(0)?)?;
     let execution =
         run(StageArgs::Execute(ExecuteArgs { setup: setup.digest, input: format!("artifact:{}", input.digest) }))?;
     let execution_digest = execution.artifact.digest;
@@ -163,7 +167,7 @@ pub fn bench(args: &BenchArgs, shape: Shape) -> Result<()> {
 }
 
 /// Runs a stage on all cores, and waits for its end.
-fn run_alone(executor: &mut Executor, stage: StageArgs) -> Result<TaskUsage> {
+pub fn run_alone(executor: &mut Executor, stage: StageArgs) -> Result<TaskUsage> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     executor.start(stage, cores)?;
     loop {

@@ -2,25 +2,26 @@
 //!
 //! Stages run one after the other, with all cores each. `prove` is everything after setup: execute, all subgraphs, aggregate.
 
-use std::{path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use crds::{
     Device, InputSource, Partition, ProofJobSpec, SecurityBits,
-    contract::{Processor, ProofManifest, Stage},
+    contract::{Processor, ProofManifest, SetupArgs, Stage, StageArgs},
 };
-use kernels::floor::Rates;
 use prover::floor;
-use prover_worker::{store::Store, usage};
+use prover_worker::{Opened, store::Store};
 use serde_json::{Value, json};
 use verifier::{key::ModelKey, proof::Proof};
 
-use super::primitives::{describe_machine, explain};
+use super::{machine::Machine, shape::run_alone, sustained};
 use crate::{
     args::BenchArgs,
     format,
     run::{
-        directory_url, file_url,
+        directory_url,
+        executor::Executor,
+        file_url,
         job::{Finished, Job, TaskUsage},
         progress::Progress,
     },
@@ -35,14 +36,17 @@ struct Cost {
     cpu_seconds: f64,
     peak_memory_bytes: u64,
     artifact_bytes: u64,
-    /// Processor time that the stage takes at least.
-    floor: f64,
+    /// Time of its kernels, where a GPU timed them.
+    gpu_seconds: Option<f64>,
+    /// Time that the stage takes at least, the processor's or the GPU's; none of a stage that ran elsewhere.
+    floor: Option<f64>,
 }
 
 impl Cost {
-    /// How far above the floor; `None` where there is none, as for aggregating without a boundary.
-    fn ratio(&self) -> Option<f64> {
-        (self.floor > 0.0).then(|| self.cpu_seconds / self.floor)
+    /// How far above the floor what the machine spent is; `None` where there is none, as for aggregating without a boundary.
+    fn ratio(&self, machine: &Machine) -> Option<f64> {
+        let spent = if matches!(machine, Machine::Cpu(_)) { Some(self.cpu_seconds) } else { self.gpu_seconds };
+        self.floor.filter(|floor| *floor > 0.0).zip(spent).map(|(floor, spent)| spent / floor)
     }
 }
 
@@ -59,11 +63,11 @@ struct Measured {
     /// In the model's einsums, for all inputs.
     multiply_adds: u64,
     proof: ProofManifest,
-    rates: Rates,
+    machine: Machine,
 }
 
 /// A job names no GPU but the first.
-fn device(processor: Processor) -> Result<Device> {
+pub fn device(processor: Processor) -> Result<Device> {
     match processor {
         Processor::Auto => Ok(Device::Auto),
         Processor::Cpu => Ok(Device::Cpu),
@@ -77,6 +81,13 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     let directory = tempfile::tempdir().context("cannot make a directory for artifacts")?;
     let store_url = directory_url(directory.path())?;
     let source = args.setup.model(model)?;
+    if let Some(proofs) = args.proofs {
+        let input = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
+        let setup = SetupArgs::new(&source, args.setup.subgraphs, SecurityBits(args.security_bits));
+        let mut executor = Executor::new(&store_url, device(args.device)?);
+        let setup = run_alone(&mut executor, StageArgs::Setup(setup))?.artifact;
+        return sustained::bench(args, &Store::open(&store_url)?, setup.digest, proofs, |_| Ok(input.clone()));
+    }
     let input = InputSource::at(file_url(input)?);
     let spec = ProofJobSpec {
         partition: Partition { subgraphs: args.setup.subgraphs },
@@ -102,7 +113,7 @@ pub fn conclude(
     let bytes = store.get(proof.proof.digest)?;
     let inferences = Proof::from_bytes(&bytes)?.statement.inferences.len();
     let key = ModelKey::from_bytes(&store.get(proof.key.digest)?)?.for_batch(inferences)?;
-    let rates = Rates::measure(usage::cpu_seconds);
+    let machine = machine(args, usages)?;
     let of_stage = |stage: Stage| {
         let work = match stage {
             Stage::Setup => floor::setup(&key),
@@ -110,7 +121,9 @@ pub fn conclude(
             Stage::Prove => floor::prove(&key),
             Stage::Aggregate => floor::aggregate(&key),
         };
-        (stage, Cost { floor: rates.floor(&work), ..cost(usages, |task_stage| task_stage == stage) })
+        let mut tasks = usages.iter().filter(|task| task.task.stage() == stage);
+        let floor = tasks.all(|task| task.usage.device == machine.name()).then(|| machine.floor(&work));
+        (stage, Cost { floor, ..cost(usages, |task_stage| task_stage == stage) })
     };
     let stages = Stage::ALL.map(of_stage);
     let floor = stages.iter().filter(|(stage, _)| *stage != Stage::Setup).map(|(_, cost)| cost.floor).sum();
@@ -123,7 +136,7 @@ pub fn conclude(
         inferences,
         multiply_adds: floor::multiply_adds(key.graph()),
         proof,
-        rates,
+        machine,
     };
     if args.json {
         println!("{}", report_json(&measured));
@@ -133,6 +146,12 @@ pub fn conclude(
     Ok(())
 }
 
+/// The device that most was computed on: the GPU, if any was.
+fn machine(args: &BenchArgs, usages: &[TaskUsage]) -> Result<Machine> {
+    let on_gpu = usages.iter().any(|task| task.usage.gpu.is_some());
+    Machine::measure(&Opened::new(if on_gpu { args.device } else { Processor::Cpu })?)
+}
+
 fn cost(usages: &[TaskUsage], keep: impl Fn(Stage) -> bool) -> Cost {
     let kept = || usages.iter().filter(|task| keep(task.task.stage()));
     Cost {
@@ -140,7 +159,8 @@ fn cost(usages: &[TaskUsage], keep: impl Fn(Stage) -> bool) -> Cost {
         cpu_seconds: kept().map(|task| task.usage.cpu_seconds).sum(),
         peak_memory_bytes: kept().map(|task| task.usage.peak_memory_bytes).max().unwrap_or(0),
         artifact_bytes: kept().map(|task| task.artifact.bytes).sum(),
-        floor: 0.0,
+        gpu_seconds: kept().filter_map(|task| task.usage.gpu.as_ref()?.seconds).reduce(|a, b| a + b),
+        floor: None,
     }
 }
 
@@ -162,22 +182,41 @@ fn verification(key: &ModelKey, proof: &[u8]) -> Result<f64> {
 }
 
 fn report(measured: &Measured) -> String {
-    let Measured { stages, largest, all_but_setup, verify_seconds, subgraphs, inferences, multiply_adds, proof, rates } =
-        measured;
+    let Measured {
+        stages,
+        largest,
+        all_but_setup,
+        verify_seconds,
+        subgraphs,
+        inferences,
+        multiply_adds,
+        proof,
+        machine,
+    } = measured;
+    let on_gpu = matches!(machine, Machine::Gpu(_));
     let row = |name: &str, cost: &Cost| {
+        let gpu = cost.gpu_seconds.map_or_else(String::new, format::seconds);
+        let gpu = if on_gpu { format!("{gpu:>10}") } else { String::new() };
         format!(
-            "{name:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
+            "{name:<22}{:>10}{:>10}{gpu}{:>10}{:>10}{:>12}{:>12}\n",
             format::seconds(cost.seconds),
             format::seconds(cost.cpu_seconds),
-            format::seconds(cost.floor),
-            cost.ratio().map_or_else(String::new, |ratio| format!("{ratio:.1}")),
+            cost.floor.map_or_else(String::new, format::seconds),
+            cost.ratio(machine).map_or_else(String::new, |ratio| format!("{ratio:.1}")),
             format::bytes(cost.peak_memory_bytes),
             format::bytes(cost.artifact_bytes)
         )
     };
     let mut text = format!(
-        "{:<22}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}\n",
-        "", "time", "CPU", "floor", "ratio", "peak memory", "artifacts"
+        "{:<22}{:>10}{:>10}{}{:>10}{:>10}{:>12}{:>12}\n",
+        "",
+        "time",
+        "CPU",
+        if on_gpu { format!("{:>10}", "kernels") } else { String::new() },
+        "floor",
+        "ratio",
+        "peak memory",
+        "artifacts"
     );
     for (stage, cost) in stages {
         let name = if *stage == Stage::Prove { format!("prove ({subgraphs} subgraphs)") } else { stage.to_string() };
@@ -195,23 +234,28 @@ fn report(measured: &Measured) -> String {
         text += &format!("{inferences} inputs in one proof\n");
     }
     text += &format!("{multiply_adds} multiply-adds of the model, {throughput:.2e} in a second of all but setup\n");
-    text + &format!("\n{}.\n", explain(rates))
+    text + &format!("\n{}.\n", machine.explain(if on_gpu { "time of kernels" } else { "processor time" }))
 }
 
 fn report_json(measured: &Measured) -> Value {
+    let machine = &measured.machine;
     let describe = |cost: &Cost| {
-        json!({
+        let mut described = json!({
             "seconds": cost.seconds,
             "cpuSeconds": cost.cpu_seconds,
             "peakMemoryBytes": cost.peak_memory_bytes,
             "artifactBytes": cost.artifact_bytes,
-            "floorCpuSeconds": cost.floor,
-            "ratioToFloor": cost.ratio(),
-        })
+            "ratioToFloor": cost.ratio(machine),
+        });
+        described[machine.floor_key()] = json!(cost.floor);
+        if let Some(seconds) = cost.gpu_seconds {
+            described["kernelSeconds"] = json!(seconds);
+        }
+        described
     };
     let stages = measured.stages.iter().map(|(stage, cost)| (stage.to_string(), describe(cost)));
     json!({
-        "machine": describe_machine(&measured.rates),
+        "machine": machine.describe(),
         "stages": stages.collect::<serde_json::Map<_, _>>(),
         "largestSubgraph": describe(&measured.largest),
         "allButSetup": describe(&measured.all_but_setup),

@@ -63,3 +63,52 @@ fn bench_measures_primitives_beside_the_floor() {
     // Chosen primitives come without the table of commitments.
     assert_eq!(report["commitment"].as_array().unwrap().len(), 0);
 }
+
+#[test]
+fn proofs_are_counted_one_by_one_and_by_inputs() {
+    let directory = tempfile::tempdir().unwrap();
+    let batch = directory.path().join("batch.json");
+    let digit = fs::read_to_string(example("digits/digit-0-7.json")).unwrap();
+    fs::write(&batch, format!("{{\"inputs\": [{digit}, {digit}, {digit}]}}")).unwrap();
+    let run = |input: &std::path::Path, more: &[&str]| {
+        let args = ["bench", "--security-bits", "100", "--subgraphs", "2", "--proofs", "3", "--input"];
+        proofmill(args).arg(input).arg(example("digits/digits.onnx")).args(more).output().unwrap()
+    };
+    let reports =
+        [example("digits/digit-0-7.png"), batch.clone()].map(|input| events(&run(&input, &["--json"])).remove(0));
+    for (report, inputs) in reports.iter().zip([1.0, 3.0]) {
+        let number = |value: &serde_json::Value| value.as_f64().unwrap();
+        assert_eq!(
+            (&report["device"], number(&report["proofs"]), number(&report["inferences"])),
+            (&"cpu".into(), 3.0, inputs)
+        );
+        // What is said of a second is what was counted, no job left out.
+        let seconds = number(&report["seconds"]);
+        assert!((number(&report["proofsPerSecond"]) * seconds - 3.0).abs() < 1e-9, "{report}");
+        assert!((number(&report["inferencesPerSecond"]) * seconds - 3.0 * inputs).abs() < 1e-9, "{report}");
+        let mean = |part: &str| number(&report["parts"][part]["meanSeconds"]);
+        assert!((mean("execute") + mean("prove") + mean("aggregate") - mean("all")).abs() < 1e-9, "{report}");
+        assert!(
+            3.0 * mean("all") <= seconds && number(&report["parts"]["all"]["leastSeconds"]) <= mean("all"),
+            "{report}"
+        );
+    }
+    assert!(reports[0]["proofBytes"].as_u64() < reports[1]["proofBytes"].as_u64(), "{reports:?}");
+    let shown = text(&run(&batch, &[]).stdout);
+    assert!(shown.contains("3 proofs of 3 inputs each on cpu in ") && shown.contains("all verified, "), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let refused = |args: &[&str]| {
+        let output = proofmill(["bench"].iter().chain(args)).env("CUDA_VISIBLE_DEVICES", "").output().unwrap();
+        assert!(!output.status.success(), "{}", text(&output.stdout));
+        text(&output.stderr)
+    };
+    assert!(refused(&["--kernels"]).contains("--kernels measures the kernels of a GPU: say --device cuda"));
+    assert!(refused(&["--kernels", "--device", "cuda:999"]).contains("there is no "));
+    assert!(refused(&["--kernels", "--shape", "gpt2"]).contains("cannot be used with"));
+    assert!(refused(&["--log-cells", "11", "--device", "cuda"]).contains("11 is not in 12..=30"));
+    assert!(refused(&["--proofs", "2"]).contains("give a model with --input, or a --shape"));
+    assert!(refused(&["--proofs", "0", "--shape", "gpt2"]).contains("0 is not in 1..=100000"));
+}

@@ -1,0 +1,197 @@
+//! How many proofs of a model there are in a second: job after job in this process, the weights on the device all the time.
+//!
+//! Every job is run, proved and aggregated before the next begins; one before them, which loads kernels and fills pools, is not counted.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use crds::Digest;
+use indicatif::ProgressBar;
+use kernels::{Cpu, Device, DeviceUsage, bench::Properties};
+use prover_worker::{Opened, Proved, Resident, store::Store, usage};
+use serde_json::{Value, json};
+use verifier::proof::Proof;
+
+use super::machine::Machine;
+use crate::{args::BenchArgs, format};
+
+/// A part of a job, and how long it took.
+type Part = (&'static str, fn(&Proved) -> Duration);
+
+const PARTS: [Part; 4] = [
+    ("execute", |job| job.execute),
+    ("prove", |job| job.prove),
+    ("aggregate", |job| job.aggregate),
+    ("all", |job| job.execute + job.prove + job.aggregate),
+];
+
+/// What was measured.
+struct Measured {
+    device: String,
+    gpu: Option<Properties>,
+    /// The job that is not counted.
+    first: Proved,
+    jobs: Vec<Proved>,
+    /// From the first counted job's beginning to the last one's end.
+    seconds: f64,
+    peak_memory_bytes: u64,
+    /// Of one proof.
+    verify_seconds: f64,
+    /// In one proof.
+    inferences: usize,
+    soundness_bits: u32,
+    /// Of a GPU, before and after the counted jobs.
+    used: Option<[DeviceUsage; 2]>,
+}
+
+/// Measures so many proofs; job `i` is about the inputs of number `i`.
+pub fn bench(
+    args: &BenchArgs,
+    store: &Store,
+    setup: Digest,
+    proofs: u32,
+    input: impl Fn(u32) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let opened = Opened::new(args.device)?;
+    let inputs = (0..=proofs).map(input).collect::<Result<Vec<_>>>()?;
+    let name = opened.name();
+    let measured = match &opened {
+        Opened::Cpu => measure(&Cpu, name, store, setup, &inputs, || None)?,
+        Opened::Cuda(cuda) => Measured {
+            gpu: Some(kernels::attempt(|| cuda.properties())?),
+            ..measure(cuda.as_ref(), name, store, setup, &inputs, || Some(cuda.usage()))?
+        },
+    };
+    if args.json {
+        println!("{}", describe(&measured));
+    } else {
+        print!("{}", report(&measured));
+    }
+    Ok(())
+}
+
+fn measure<D: Device>(
+    device: &D,
+    name: &str,
+    store: &Store,
+    setup: Digest,
+    inputs: &[Vec<u8>],
+    used: impl Fn() -> Option<DeviceUsage>,
+) -> Result<Measured> {
+    let (first, inputs) = inputs.split_first().context("there is no job")?;
+    let resident = Resident::load(device, store, setup)?;
+    usage::restart_peak_memory();
+    let first = resident.prove(first)?;
+    let before = used();
+    let bar = ProgressBar::new(inputs.len() as u64);
+    let begun = Instant::now();
+    let prove = |input: &Vec<u8>| resident.prove(input).inspect(|_| bar.inc(1));
+    let jobs = inputs.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let peak_memory_bytes = usage::peak_memory_bytes().unwrap_or(0);
+    let used = before.zip(used()).map(|(before, after)| [before, after]);
+    let (mut verify_seconds, mut soundness_bits) = (f64::INFINITY, 0);
+    // A proof that is not accepted is none, and none of its time counts.
+    for (number, job) in (1..).zip(&jobs) {
+        let begun = Instant::now();
+        let verified = verifier::verify(&job.key, &job.proof).with_context(|| format!("proof {number} is rejected"))?;
+        verify_seconds = f64::min(verify_seconds, begun.elapsed().as_secs_f64());
+        soundness_bits = verified.soundness.total_bits.floor() as u32;
+    }
+    let inferences = Proof::from_bytes(&first.proof)?.statement.inferences.len();
+    Ok(Measured {
+        device: name.into(),
+        gpu: None,
+        first,
+        jobs,
+        seconds,
+        peak_memory_bytes,
+        verify_seconds,
+        inferences,
+        soundness_bits,
+        used,
+    })
+}
+
+/// Least, mean and most seconds of a part.
+fn spread(jobs: &[Proved], part: fn(&Proved) -> Duration) -> [f64; 3] {
+    let seconds = || jobs.iter().map(|job| part(job).as_secs_f64());
+    let mean = seconds().sum::<f64>() / jobs.len() as f64;
+    [seconds().fold(f64::INFINITY, f64::min), mean, seconds().fold(0.0, f64::max)]
+}
+
+impl Measured {
+    fn proofs_per_second(&self) -> f64 {
+        self.jobs.len() as f64 / self.seconds
+    }
+
+    fn proof_bytes(&self) -> usize {
+        self.first.proof.len()
+    }
+
+    /// Of a GPU for each proof: launches, and how often the process waited.
+    fn for_each_proof(&self, [before, after]: &[DeviceUsage; 2]) -> [f64; 2] {
+        let launches = |usage: &DeviceUsage| usage.kernels.values().map(|kernel| kernel.launches).sum::<u64>();
+        let jobs = self.jobs.len() as f64;
+        [(launches(after) - launches(before)) as f64 / jobs, (after.waits - before.waits) as f64 / jobs]
+    }
+}
+
+fn report(measured: &Measured) -> String {
+    let Measured { device, first, jobs, seconds, verify_seconds, inferences, soundness_bits, .. } = measured;
+    let rate = measured.proofs_per_second();
+    let mut text = format!("{:<12}{:>10}{:>10}{:>10}{:>12}\n", "", "least", "mean", "most", "not counted");
+    for (name, part) in PARTS {
+        let [least, mean, most] = spread(jobs, part).map(format::seconds);
+        let first = format::seconds(part(first).as_secs_f64());
+        text += &format!("{name:<12}{least:>10}{mean:>10}{most:>10}{first:>12}\n");
+    }
+    let of = if *inferences > 1 { format!(" of {inferences} inputs each") } else { String::new() };
+    text += &format!("{} proofs{of} on {device} in {}: ", jobs.len(), format::seconds(*seconds));
+    text += &format!("{rate:.3} proofs in a second");
+    if *inferences > 1 {
+        text += &format!(", {:.3} inputs", rate * *inferences as f64);
+    }
+    text += &format!(
+        "\nall verified, {} each; proof {}, {soundness_bits} bits; peak memory {}\n",
+        format::seconds(*verify_seconds),
+        format::bytes(measured.proof_bytes() as u64),
+        format::bytes(measured.peak_memory_bytes)
+    );
+    if let Some(used) = &measured.used {
+        let [launches, waits] = measured.for_each_proof(used);
+        let peak = format::bytes(used[1].peak_memory_bytes);
+        text += &format!("for each proof {launches:.0} launches and {waits:.0} waits; peak memory of the GPU {peak}\n");
+    }
+    text
+}
+
+fn describe(measured: &Measured) -> Value {
+    let parts = PARTS.into_iter().map(|(name, part)| {
+        let [least, mean, most] = spread(&measured.jobs, part);
+        (name.to_owned(), json!({ "leastSeconds": least, "meanSeconds": mean, "mostSeconds": most }))
+    });
+    let mut described = json!({
+        "device": measured.device,
+        "machine": measured.gpu.as_ref().map(Machine::describe_gpu),
+        "proofs": measured.jobs.len(),
+        "inferences": measured.inferences,
+        "seconds": measured.seconds,
+        "proofsPerSecond": measured.proofs_per_second(),
+        "inferencesPerSecond": measured.proofs_per_second() * measured.inferences as f64,
+        "parts": parts.collect::<serde_json::Map<_, _>>(),
+        "notCountedSeconds": PARTS[3].1(&measured.first).as_secs_f64(),
+        "verifySeconds": measured.verify_seconds,
+        "proofBytes": measured.proof_bytes(),
+        "soundnessBits": measured.soundness_bits,
+        "peakMemoryBytes": measured.peak_memory_bytes,
+    });
+    if let Some(used) = &measured.used {
+        let [launches, waits] = measured.for_each_proof(used);
+        described["launchesPerProof"] = json!(launches);
+        described["waitsPerProof"] = json!(waits);
+        described["peakGpuMemoryBytes"] = json!(used[1].peak_memory_bytes);
+    }
+    described
+}
