@@ -59,11 +59,21 @@ impl Backed {
 
     /// Drops the copy, unless an operation holds it; its bytes.
     fn evict(&self) -> usize {
-        let is_idle = |copy: &mut Copy| !matches!(copy, Copy::There(memory) if Arc::strong_count(memory) > 1);
-        self.copy().take_if(is_idle).map_or(0, |copy| match copy {
-            Copy::Sent(arriving) => arriving.num_bytes(),
-            Copy::There(memory) => memory.len(),
-        })
+        self.copy().take_if(|copy| copy.is_idle()).map_or(0, |copy| copy.bytes())
+    }
+}
+
+impl Copy {
+    /// Whether no operation holds it.
+    fn is_idle(&self) -> bool {
+        !matches!(self, Self::There(memory) if Arc::strong_count(memory) > 1)
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Sent(arriving) => arriving.num_bytes(),
+            Self::There(memory) => memory.len(),
+        }
     }
 }
 
@@ -86,6 +96,12 @@ impl Copies {
             }
         }
         freed > 0
+    }
+
+    /// Bytes of those that can go.
+    pub fn idle_bytes(&self) -> usize {
+        let backed = self.of().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        backed.iter().filter_map(|backed| backed.copy().as_ref().filter(|copy| copy.is_idle()).map(Copy::bytes)).sum()
     }
 
     /// What was dropped is free by now.

@@ -163,7 +163,7 @@ impl Gpu {
         }
     }
 
-    /// Bytes that can be allocated: those that are free, and those that its pool has kept. If that is not enough, once all that is queued
+    /// Bytes that can be allocated: those that are free, those that its pool has kept, and those of copies that can go. If that is not enough, once all that is queued
     /// is done, which may free some.
     pub fn room(&self, enough: usize) -> usize {
         let room = || {
@@ -172,7 +172,7 @@ impl Gpu {
                 |attribute| self.check("asking for its memory pool", pool_bytes(&self.context, attribute)) as usize;
             let kept = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
             let used = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT);
-            (free + kept.saturating_sub(used)).min(self.most_room)
+            (free + kept.saturating_sub(used) + self.copies.idle_bytes()).min(self.most_room)
         };
         match room() {
             found if found >= enough => found,
