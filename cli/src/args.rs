@@ -202,7 +202,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "shape", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub inputs: u32,
     /// Instead of its stages, measure N proofs of a model one after another, its weights on the device all the time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["primitives", "kernels"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with_all = ["primitives", "kernels"])]
     pub proofs: Option<u32>,
     /// Measure primitives in this process
     #[arg(long, hide = true, requires = "primitives")]

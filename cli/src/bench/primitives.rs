@@ -54,6 +54,9 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let chosen = if args.primitives.is_empty() { Primitive::all() } else { args.primitives.clone() };
     let all = args.primitives.is_empty();
     let opened = Opened::new(args.device)?;
+    if args.log_cells.is_some() && matches!(opened, Opened::Cpu) {
+        bail!("--log-cells is a size for the kernels of a GPU: say --device cuda, or cuda:N for GPU number N");
+    }
     let machine = Machine::measure(&opened)?;
     let rows = match (&opened, &machine) {
         (Opened::Cuda(cuda), Machine::Gpu(gpu)) if all => gpu::measure_on(cuda, gpu, args)?,

@@ -84,7 +84,8 @@ pub fn bench(args: &BenchArgs, model: &Path, input: &Path) -> Result<()> {
     if let Some(proofs) = args.proofs {
         let input = fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
         let setup = SetupArgs::new(&source, args.setup.subgraphs, SecurityBits(args.security_bits));
-        let mut executor = Executor::new(&store_url, device(args.device)?);
+        // Setup is not measured, and gives the same on any device.
+        let mut executor = Executor::new(&store_url, device(args.device).unwrap_or(Device::Auto));
         let setup = run_alone(&mut executor, StageArgs::Setup(setup))?.artifact;
         return sustained::bench(args, &Store::open(&store_url)?, setup.digest, proofs, |_| Ok(input.clone()));
     }

@@ -52,6 +52,8 @@ pub fn bench(
     proofs: u32,
     input: impl Fn(u32) -> Result<Vec<u8>>,
 ) -> Result<()> {
+    // As in a worker.
+    kernels::memory::keep_freed();
     let opened = Opened::new(args.device)?;
     let inputs = (0..=proofs).map(input).collect::<Result<Vec<_>>>()?;
     let name = opened.name();

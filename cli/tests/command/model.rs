@@ -105,10 +105,11 @@ fn what_cannot_be_measured_is_refused() {
         assert!(!output.status.success(), "{}", text(&output.stdout));
         text(&output.stderr)
     };
+    assert!(refused(&["--log-cells", "20"]).contains("--log-cells is a size for the kernels of a GPU"));
     assert!(refused(&["--kernels"]).contains("--kernels measures the kernels of a GPU: say --device cuda"));
     assert!(refused(&["--kernels", "--device", "cuda:999"]).contains("there is no "));
     assert!(refused(&["--kernels", "--shape", "gpt2"]).contains("cannot be used with"));
     assert!(refused(&["--log-cells", "11", "--device", "cuda"]).contains("11 is not in 12..=30"));
     assert!(refused(&["--proofs", "2"]).contains("give a model with --input, or a --shape"));
-    assert!(refused(&["--proofs", "0", "--shape", "gpt2"]).contains("0 is not in 1..=100000"));
+    assert!(refused(&["--proofs", "0", "--shape", "gpt2"]).contains("0 is not in 1..=1000"));
 }

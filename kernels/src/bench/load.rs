@@ -67,17 +67,17 @@ const fn by_integer(bytes: u64) -> u64 {
     if bytes <= 4 { HALF } else { PRODUCT }
 }
 
-/// Reed-Solomon encoding of `width` columns of `2^log_message` words. Each of the message's levels adds and subtracts once for every two
+/// Reed-Solomon encoding of `width` columns of `2^log_message` integers of so many bytes, to words. Each of the message's levels adds and subtracts once for every two
 /// words of the codeword; of the others a half is zero. Six levels go by with powers of two for twiddles; between one six and the next every
 /// word is multiplied but one in 64, whose twiddle is 1.
-pub const fn encode(log_message: u32, log_cosets: u32, width: u64) -> Load {
+pub const fn encode(log_message: u32, log_cosets: u32, width: u64, bytes: u64) -> Load {
     let (message, codeword) = (width << log_message, width << (log_message + log_cosets));
     let levels = (log_message + log_cosets) as u64;
     let between = levels.div_ceil(FREE_LEVELS).saturating_sub(1);
     Load {
         multiplications: between * (codeword - (codeword >> FREE_LEVELS)),
         additions: codeword * log_message as u64,
-        ..Load::moving(WORD * (message + codeword))
+        ..Load::moving(bytes * message + WORD * codeword)
     }
 }
 
@@ -101,14 +101,14 @@ pub const fn pack(cells: u64, padded: u64, bytes: u64) -> Load {
     Load::moving(bytes * (cells + padded))
 }
 
-/// Words bound over their rows, to a row of `width`: each times an element, its row's weight.
-pub const fn bind_rows(words: u64, width: u64) -> Load {
-    Load::moving(WORD * words + ELEMENT * width).with_multiply_adds(SCALED * words)
+/// Rows of `width` integers of so many bytes, bound to one row: each integer times an element, its row's weight.
+pub const fn bind_rows(integers: u64, bytes: u64, width: u64) -> Load {
+    contract_ints(integers, bytes, width)
 }
 
-/// Rows of words bound over their columns, to an element each: each word times an element, its column's weight.
-pub const fn bind_columns(rows: u64, width: u64) -> Load {
-    Load::moving(rows * (WORD * width + ELEMENT)).with_multiply_adds(SCALED * rows * width)
+/// The same bound over their columns, to an element for each row: each integer times an element, its column's weight.
+pub const fn bind_columns(rows: u64, width: u64, bytes: u64) -> Load {
+    contract_ints(rows * width, bytes, rows)
 }
 
 /// The extension of a vector at a point: a product for each element, whether elements are weighted or folded.
@@ -255,9 +255,9 @@ mod tests {
                     multiplications += (0..points).filter(|point| point % 64 != 0).count() as u64;
                 }
             }
-            let load = encode(log_message, log_cosets, width);
+            let load = encode(log_message, log_cosets, width, 2);
             assert_eq!((load.additions, load.multiplications), (width * additions, width * multiplications));
-            assert_eq!(load.bytes, 8 * width * ((1 << log_message) + points));
+            assert_eq!(load.bytes, width * (2 * (1 << log_message) + 8 * points));
         }
     }
 
@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn words_of_elements_are_multiplied_one_by_one() {
         // Three words, each by the two halves of the other factor's word.
-        assert_eq!(bind_rows(10, 2).multiply_adds, 10 * 3 * 4);
+        assert_eq!(bind_rows(10, 8, 2), Load { bytes: 80 + 48, multiply_adds: 10 * 3 * 4, ..Load::default() });
+        assert_eq!(bind_columns(5, 2, 4), Load { bytes: 40 + 120, multiply_adds: 10 * 3 * 2, ..Load::default() });
         assert_eq!(contract_ints(10, 2, 1).multiply_adds, 10 * 3 * 2);
         assert_eq!(contract_ints(10, 8, 1).multiply_adds, 10 * 3 * 4);
         assert_eq!(affine(10, &[1, 8]), Load { bytes: 10 * (1 + 8 + 24), multiply_adds: 10 * 18, ..Load::default() });

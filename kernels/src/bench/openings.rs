@@ -1,6 +1,7 @@
 //! Commitments and their openings: codewords, trees, and the vectors of a sumcheck over `2^n` elements.
 
 use super::{Bench, Case, Row, load};
+use crate::cuda::Words;
 use crate::{Device, Strided};
 use verifier::commitment::Layout;
 
@@ -28,20 +29,29 @@ fn pack(bench: &Bench) -> Row {
     let [_, inner, outer] = bench.sizes.layer();
     let (layout, weights) = (Layout::new(&[vec![outer, inner]]), bench.integers(16, outer * inner));
     let padded = 1u64 << layout.num_variables();
-    let load = load::pack(layout.cells() as u64, padded, 2);
+    let load = load::pack(layout.cells() as u64, padded, CELL);
     bench.row(("cells", padded as usize), load, || bench.cuda.pack(&layout, &[&weights]))
+}
+
+/// Bytes of a cell of a model's weights.
+const CELL: u64 = 2;
+
+/// The largest polynomial, of integers as a model's weights are.
+fn polynomial(bench: &Bench) -> Words {
+    let layout = Layout::new(&[vec![bench.sizes.cells()]]);
+    bench.cuda.pack(&layout, &[&bench.integers(8 * CELL as u32, bench.sizes.cells())])
 }
 
 /// A part of committing to the largest polynomial.
 fn commit(bench: &Bench, items: (&'static str, usize), load: load::Load, counted: fn(&str, &str) -> bool) -> Row {
-    let (message, sizes) = (bench.words(bench.sizes.cells()), bench.sizes);
+    let (message, sizes) = (polynomial(bench), bench.sizes);
     let run = |()| bench.cuda.commit_base(&message, sizes.log_width() as usize, sizes.log_cosets() as usize);
     bench.part(items, load, counted, || (), run)
 }
 
 fn encode(bench: &Bench) -> Row {
     let sizes = bench.sizes;
-    let load = load::encode(sizes.log_rows(), sizes.log_cosets(), 1 << sizes.log_width());
+    let load = load::encode(sizes.log_rows(), sizes.log_cosets(), 1 << sizes.log_width(), CELL);
     commit(bench, ("words", sizes.cells() << sizes.log_cosets()), load, |family, _| family == "encode")
 }
 
@@ -62,7 +72,7 @@ const OPENED: usize = 128;
 
 fn open(bench: &Bench) -> Row {
     let (sizes, width) = (bench.sizes, 1 << bench.sizes.log_width());
-    let message = bench.words(sizes.cells());
+    let message = polynomial(bench);
     let (_, tree) = bench.cuda.commit_base(&message, sizes.log_width() as usize, sizes.log_cosets() as usize);
     let leaves: Vec<usize> = (0..OPENED).map(|i| i * 7919 % (sizes.rows() << sizes.log_cosets())).collect();
     let load = load::gather(OPENED as u64, width);
@@ -70,16 +80,16 @@ fn open(bench: &Bench) -> Row {
 }
 
 fn bind_rows(bench: &Bench) -> Row {
-    let (words, point) = (bench.words(bench.sizes.cells()), bench.elements(bench.sizes.log_rows() as usize));
-    let load = load::bind_rows(bench.sizes.cells() as u64, 1 << bench.sizes.log_width());
-    let run = || bench.cuda.bind_rows(&words, Strided::ALL, &point, bench.sizes.log_width() as usize);
-    bench.row(("words", bench.sizes.cells()), load, run)
+    let (cells, point) = (polynomial(bench), bench.elements(bench.sizes.log_rows() as usize));
+    let load = load::bind_rows(bench.sizes.cells() as u64, CELL, 1 << bench.sizes.log_width());
+    let run = || bench.cuda.bind_rows(&cells, Strided::ALL, &point, bench.sizes.log_width() as usize);
+    bench.row(("cells", bench.sizes.cells()), load, run)
 }
 
 fn bind_columns(bench: &Bench) -> Row {
-    let (words, weights) = (bench.words(bench.sizes.cells()), bench.elements(1 << bench.sizes.log_width()));
-    let load = load::bind_columns(bench.sizes.rows() as u64, weights.len() as u64);
-    bench.row(("words", bench.sizes.cells()), load, || bench.cuda.bind_columns(&words, &weights))
+    let (cells, weights) = (polynomial(bench), bench.elements(1 << bench.sizes.log_width()));
+    let load = load::bind_columns(bench.sizes.rows() as u64, weights.len() as u64, CELL);
+    bench.row(("cells", bench.sizes.cells()), load, || bench.cuda.bind_columns(&cells, &weights))
 }
 
 fn evaluate(bench: &Bench) -> Row {

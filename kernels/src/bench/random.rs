@@ -1,7 +1,7 @@
 //! What the kernels are measured on: pseudo-random, and the same on every machine.
 
 use super::Bench;
-use crate::cuda::{Elements, Integers, Words};
+use crate::cuda::{Elements, Integers};
 use crate::{Affine, Device, IntegerDevice, Ints};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use std::cell::Cell;
@@ -37,11 +37,6 @@ impl Bench<'_> {
             17..=32 => Ints::I32(values.map(|x| x as i32).collect()),
             _ => Ints::I64(values.collect()),
         })
-    }
-
-    /// Words of the base field.
-    pub fn words(&self, len: usize) -> Words {
-        self.cuda.upload((0..len).map(|_| F::from_u64(self.random.next())).collect())
     }
 
     /// An element of the extension field.
