@@ -79,7 +79,7 @@ mod tests {
     fn a_layer_grows_and_shrinks_with_the_cells() {
         assert_eq!(Sizes::new(24).layer(), [64, 768, 3072]);
         assert_eq!(Sizes::new(26).layer(), [64, 768, 12288]);
-        assert_eq!(Sizes::new(12).layer(), [32, 24, 48]);
+        assert_eq!(Sizes::new(12).layer(), [32, 48, 24]);
         for log_cells in Sizes::RANGE {
             let [tokens, inner, outer] = Sizes::new(log_cells).layer();
             let ratio = (tokens * inner * outer) as f64 / f64::from(64 * 768 * 3072);
