@@ -163,8 +163,8 @@ impl Gpu {
         }
     }
 
-    /// Bytes that can be allocated: those that are free, those that its pool has kept, and those of copies that can go. If that is not enough, once all that is queued
-    /// is done, which may free some.
+    /// Bytes that can be allocated: those that are free, those that its pool has kept, and those of copies that can go. If that is not
+    /// enough, once all that is queued is done, which may free some.
     pub fn room(&self, enough: usize) -> usize {
         let room = || {
             let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
