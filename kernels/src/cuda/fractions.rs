@@ -2,7 +2,7 @@
 
 use super::gpu::Gpu;
 use super::launch::{Grid, Layer, Pointer, THREADS};
-use super::transcript::{replay, state};
+use super::transcript::{Played, state};
 use super::vectors::{Elements, WORDS};
 use super::weights::flat;
 use crate::sumcheck::{self, Children, Fractions, halve, row_length};
@@ -139,18 +139,17 @@ pub fn fraction_sumcheck(gpu: &Gpu, layer: &sumcheck::Layer<Elements>, transcrip
         state(transcript, DEGREE),
     ];
     let (words, [trees, powers, coordinates, claim, state]) = gpu.upload_parts(&parts);
-    let (messages, challenges) = (variables * DEGREE, variables);
-    let out = gpu.elements(messages + challenges + CHILDREN * count);
-    let at = |index| gpu.at(&out).offset::<[u64; WORDS]>(index);
+    let played = Played::new(gpu, variables, DEGREE, CHILDREN * count);
+    let [messages, challenges, values] = played.places(gpu);
     let layer = Layer {
         trees,
         powers,
         coordinates,
         claim,
         transcript: state,
-        messages: at(0),
-        challenges: at(messages),
-        values: at(messages + challenges),
+        messages,
+        challenges,
+        values,
         count: count as u32,
         variables: variables as u32,
         c: (*c).into(),
@@ -163,14 +162,11 @@ pub fn fraction_sumcheck(gpu: &Gpu, layer: &sumcheck::Layer<Elements>, transcrip
         gpu.fraction_message(Grid { blocks: 1, rows: 1 }, layer, number as u32, gpu.at(&partial), grid.blocks);
     }
     gpu.fraction_rest(Grid { blocks: 1, rows: 1 }, layer, long as u32);
-    let out = gpu.download_elements(&out);
+    let (point, values) = played.finish(gpu, transcript);
     drop((words, eq));
-    let (rounds, values) = out.split_at(messages + challenges);
-    let (messages, challenges) = rounds.split_at(messages);
-    replay(gpu, transcript, messages, DEGREE, challenges);
     let pairs = values.chunks_exact(CHILDREN).map(|children| {
         let (u, q_even) = (children[0], children[1]);
         [Fraction { p: u - *c * q_even, q: q_even }, Fraction { p: children[2], q: children[3] }]
     });
-    Children { point: challenges.iter().rev().copied().collect(), pairs: pairs.collect() }
+    Children { point, pairs: pairs.collect() }
 }

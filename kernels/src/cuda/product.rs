@@ -3,8 +3,8 @@
 use super::backed::Hold;
 use super::gpu::Gpu;
 use super::launch::{Grid, Pointer, Sumcheck, THREADS};
-use super::transcript::{replay, state};
-use super::vectors::{Elements, Integers, WORDS};
+use super::transcript::{Played, state};
+use super::vectors::{Elements, Integers};
 use crate::sumcheck::{Cells, Factor, Product, Reduced, next_axis};
 use verifier::field::K;
 use verifier::multilinear::axis_bits;
@@ -129,18 +129,17 @@ pub fn product_sumcheck(
     }
     let (words, [rounds, factors, digits, state]) =
         gpu.upload_parts(&[rounds, factors, tail, state(transcript, degree)]);
-    let (messages, challenges, count) = (variables * degree, variables, held.len());
-    let out = gpu.elements(messages + challenges + count);
-    let at = |index| gpu.at(&out).offset::<[u64; WORDS]>(index);
+    let played = Played::new(gpu, variables, degree, held.len());
+    let [messages, challenges, values] = played.places(gpu);
     let sumcheck = Sumcheck {
         rounds,
         factors,
         digits,
         transcript: state,
-        messages: at(0),
-        challenges: at(messages),
-        values: at(messages + challenges),
-        count: count as u32,
+        messages,
+        challenges,
+        values,
+        count: held.len() as u32,
         degree: degree as u32,
         variables: variables as u32,
         scale: product.scale.into(),
@@ -153,12 +152,9 @@ pub fn product_sumcheck(
         gpu.product_message(Grid { blocks: 1, rows: 1 }, sumcheck, number as u32, gpu.at(&partial), grid.blocks);
     }
     gpu.product_rest(Grid { blocks: 1, rows: 1 }, sumcheck, long as u32);
-    let out = gpu.download_elements(&out);
+    let (point, values) = played.finish(gpu, transcript);
     drop((words, held));
-    let (rounds, values) = out.split_at(messages + challenges);
-    let (messages, challenges) = rounds.split_at(messages);
-    replay(gpu, transcript, messages, degree, challenges);
-    Reduced { point: challenges.iter().rev().copied().collect(), values: values.to_vec() }
+    Reduced { point, values }
 }
 
 #[cfg(test)]
