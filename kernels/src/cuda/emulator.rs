@@ -33,7 +33,7 @@ pub fn device_under_test() -> Option<Cuda> {
     INSTALLED
         .get_or_init(|| match compiler() {
             Ok(compiler) => {
-                install(&compiler);
+                install(library(&compiler));
                 true
             }
             Err(reason) => {
@@ -51,8 +51,7 @@ pub fn device_under_test() -> Option<Cuda> {
 /// If the emulator does not compile.
 pub fn folder() -> Option<PathBuf> {
     let compiler = compiler().inspect_err(|reason| eprintln!("skipped: {reason}")).ok()?;
-    let library = build(&compiler).unwrap_or_else(|error| panic!("the emulator does not compile: {error}"));
-    library.parent().map(Path::to_owned)
+    library(&compiler).parent().map(Path::to_owned)
 }
 
 /// A C++ compiler that runs.
@@ -68,9 +67,14 @@ pub fn compiler() -> Result<String, String> {
     }
 }
 
-/// Compiles what has changed, and loads the library. Its name is the driver's, so that it is what the driver's loader finds.
-fn install(compiler: &str) {
-    let library = build(compiler).unwrap_or_else(|error| panic!("the emulator does not compile: {error}"));
+/// The emulator's library, compiled where something has changed: by the first thread that asks, for all of the process.
+fn library(compiler: &str) -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build(compiler).unwrap_or_else(|error| panic!("the emulator does not compile: {error}")))
+}
+
+/// Loads the library. Its name is the driver's, so that it is what the driver's loader finds.
+fn install(library: &Path) {
     // SAFETY: the library is the one just compiled; its initialisers register kernels.
     let loaded = unsafe { libloading::Library::new(library) }.expect("the emulator has just been linked");
     std::mem::forget(loaded);
@@ -137,7 +141,7 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// Runs a command that makes a file, unless the file is there. Two processes may do so at once.
+/// Runs a command that makes a file, unless the file is there. Two processes may do so at once, two threads may not.
 fn once(file: &Path, command: impl Fn(&Path) -> Command) -> Result<(), Error> {
     if file.exists() {
         return Ok(());
