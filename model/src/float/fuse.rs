@@ -41,7 +41,7 @@ fn prune(graph: Graph) -> Graph {
         nodes.push(node);
     }
     let outputs = graph.outputs.into_iter().map(|(name, v)| (name, new[v.0])).collect();
-    Graph { nodes, outputs, layer: graph.layer, classes: graph.classes }
+    Graph { nodes, outputs, ..graph }
 }
 
 impl Op {

@@ -155,6 +155,8 @@ pub struct Graph {
     pub layer: String,
     /// Inputs, by position, that index an axis: its length.
     pub classes: BTreeMap<usize, usize>,
+    /// Whether the model can also be run position by position, so that no axis of positions is to be cut.
+    pub by_position: bool,
 }
 
 impl Graph {

@@ -1,7 +1,7 @@
 //! Maxima over the last axis.
 //!
-//! Short rows are a tournament of `max(a, b) = a + max(b - a, 0)`. For long ones `M` is advice with `M - x_j >= 0` for
-//! all `j`, and `M = x_j` for some: the number of `j` with `M - x_j != 0` is below the row's length.
+//! Short rows are a tournament of `max(a, b) = a + max(b - a, 0)`. For long ones, and where no axis of positions is to be cut, `M` is
+//! advice with `M - x_j >= 0` for all `j`, and `M = x_j` for some: the number of `j` with `M - x_j != 0` is below the row's length.
 
 use super::builder::{Domain, Overflow, bits_for};
 use super::choice::keep;
@@ -45,6 +45,7 @@ impl Lowering<'_> {
             let shape = self.builder.shape(x);
             let axis = shape.len() - 1;
             match shape[axis] {
+                _ if self.float.by_position => return self.advised_max(x, shape, range),
                 1 => return self.last_axis(x, 0, None),
                 n if n <= TOURNAMENT => {
                     let half = n.div_ceil(2);
@@ -76,8 +77,8 @@ impl Lowering<'_> {
         let gap = self.builder.einsum("gap", shape.clone(), labels.clone(), terms)?;
         let domain = Domain { below: Bound::Forbid, ..Domain::saturating(0, 0, 1) };
         let differs = self.builder.lookup("differs", gap, domain, None)?;
-        let constant = Term { coefficient: n - 1, operands: Vec::new() };
-        let terms = vec![constant, one(-1, differs, &labels)];
+        let others = (n > 1).then(|| Term { coefficient: n - 1, operands: Vec::new() });
+        let terms = others.into_iter().chain([one(-1, differs, &labels)]).collect();
         let attained = self.builder.einsum("attained", shape, row.to_vec(), terms)?;
         self.builder.assert_range(attained, 0, bits_for(i128::from(n)).max(1));
         Ok(max)

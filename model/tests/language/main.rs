@@ -110,7 +110,7 @@ fn answer(model: &Model, prompt: &[u32], sampling: Option<Sampling>) -> Vec<u32>
 fn caches_give_what_one_pass_gives() {
     for name in CAUSAL {
         let f = Fixture::load(name);
-        for (length, answers) in [(8, 4), (8, 1), (5, 5)] {
+        for (length, answers) in [(8, 4), (8, 1), (5, 5), (4, 2), (3, 1), (2, 1), (1, 1)] {
             let model = f.import(length, Output::Answers(answers));
             for prompt in 1..=length + 1 - answers {
                 let prompt = f.tokens[..prompt].to_vec();

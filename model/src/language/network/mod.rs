@@ -37,7 +37,8 @@ pub fn build(config: &Config, weights: &dyn Tensors, length: usize, output: Outp
     if length == 0 || length > config.context {
         return Err(LanguageError::Length { length, context: config.context });
     }
-    let mut network = Network { config, weights, length, g: Graph::default(), rotations: Vec::new(), text: None };
+    let g = Graph { by_position: output != Output::Embedding, ..Graph::default() };
+    let mut network = Network { config, weights, length, g, rotations: Vec::new(), text: None };
     let embedding = network.embedding()?;
     let mut x = network.embed(embedding)?;
     if output == Output::Embedding {
