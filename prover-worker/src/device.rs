@@ -53,6 +53,15 @@ impl Opened {
         }
     }
 
+    /// Bytes of memory that a model which stays loaded may take for what it could also compute anew: what the processor's machine or container
+    /// has free. A GPU tells when it has none, and then goes on without.
+    pub fn room(&self) -> u64 {
+        match self {
+            Self::Cpu => usage::available_memory_bytes(),
+            Self::Cuda(_) => u64::MAX,
+        }
+    }
+
     /// Its name in a result record.
     pub fn name(&self) -> &str {
         match self {

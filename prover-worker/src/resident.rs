@@ -1,10 +1,14 @@
-//! Job after job of one model in one process, its weights on the device all the time. The stages do the same, each in a process of its
-//! own and through the store.
+//! Job after job of one model in one process, its weights and what commits to them on the device all the time. The stages do the same,
+//! each in a process of its own and through the store.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crds::Digest;
-use kernels::Device;
+use kernels::{Device, DeviceError};
+use prover::{Committed, Job, ProveError, Values};
 use verifier::key::ModelKey;
 
 use crate::{
@@ -17,6 +21,10 @@ use crate::{
 pub struct Resident<'a, D: Device> {
     device: &'a D,
     loaded: Loaded<D>,
+    /// Bytes that a job may take with the commitments that are kept.
+    room: u64,
+    /// The subgraphs' weights, committed by the first job that there was room for.
+    weights: BTreeMap<u32, Committed<D>>,
 }
 
 /// A proof, and what it took.
@@ -34,32 +42,62 @@ pub struct Proved {
 }
 
 impl<'a, D: Device> Resident<'a, D> {
-    /// Loads what setup made.
+    /// Loads what setup made. A job commits to the weights anew if, by [`prover::memory`], it would otherwise take more than `room` bytes
+    /// with all that is kept; so do all from the first one for which the device turns out to have too little.
     ///
     /// # Errors
     /// See [`StageError`].
-    pub fn load(device: &'a D, store: &Store, setup: Digest) -> Result<Self, StageError> {
-        kernels::attempt(|| Loaded::load(device, store, setup))?.map(|loaded| Self { device, loaded })
+    pub fn load(device: &'a D, store: &Store, setup: Digest, room: u64) -> Result<Self, StageError> {
+        let loaded = kernels::attempt(|| Loaded::load(device, store, setup))??;
+        Ok(Self { device, loaded, room, weights: BTreeMap::new() })
     }
 
     /// Proves what the model gives for an input file, which may have several inputs.
     ///
     /// # Errors
     /// See [`StageError`].
-    pub fn prove(&self, input: &[u8]) -> Result<Proved, StageError> {
-        kernels::attempt(|| self.attempt(input))?
+    pub fn prove(&mut self, input: &[u8]) -> Result<Proved, StageError> {
+        match kernels::attempt(|| self.attempt(input)) {
+            Err(DeviceError::Memory { .. }) if !self.weights.is_empty() => {
+                self.room = 0;
+                self.weights.clear();
+                kernels::attempt(|| self.attempt(input))?
+            }
+            result => result?,
+        }
     }
 
-    fn attempt(&self, input: &[u8]) -> Result<Proved, StageError> {
+    fn attempt(&mut self, input: &[u8]) -> Result<Proved, StageError> {
         let (device, begun) = (self.device, Instant::now());
         let inputs = parse("input", input)?;
         let Ran { key, values, statement, boundary, .. } = self.loaded.run(device, "input", inputs, false)?;
         let executed = Instant::now();
-        let (digest, subgraphs) = (statement.digest(&key), 0..key.partition().count);
-        let prove = |subgraph| prover::prove(device, &key, digest, boundary.root, subgraph, &values);
-        let parts = subgraphs.map(prove).collect::<Result<Vec<_>, _>>().map_err(StageError::deterministic)?;
+        let job = Job { key: &key, statement: statement.digest(&key), boundary: boundary.root };
+        let keeps =
+            prover::memory::weights(&key) + prover::memory::prove(&key).into_iter().max().unwrap_or(0) <= self.room;
+        let prove = |subgraph| {
+            let weights = if keeps { self.weights(&key, subgraph, &values)? } else { None };
+            prover::prove(device, job, subgraph, &values, weights)
+        };
+        let parts = (0..key.partition().count).map(prove).collect::<Result<Vec<_>, _>>();
+        let parts = parts.map_err(StageError::deterministic)?;
         let proved = Instant::now();
         let proof = prover::aggregate(device, &key, statement, &boundary, parts).map_err(StageError::deterministic)?;
         Ok(Proved { proof, execute: executed - begun, prove: proved - executed, aggregate: proved.elapsed(), key })
+    }
+
+    /// The committed weights of a subgraph, if it has any. Those of a batch are a single inference's.
+    fn weights(
+        &mut self,
+        key: &ModelKey,
+        subgraph: u32,
+        values: &Values<D>,
+    ) -> Result<Option<&Committed<D>>, ProveError> {
+        if !self.weights.contains_key(&subgraph)
+            && let Some(committed) = prover::commit_weights(self.device, key, subgraph, values)?
+        {
+            self.weights.insert(subgraph, committed);
+        }
+        Ok(self.weights.get(&subgraph))
     }
 }

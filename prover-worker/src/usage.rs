@@ -8,6 +8,7 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike,
 };
+use sysinfo::System;
 
 /// Time since `begun`, processor time and peak memory of this process, what it moved from and to the store, and what its GPU did.
 pub(crate) fn measure(
@@ -52,6 +53,14 @@ pub fn cpu_seconds() -> f64 {
 pub fn restart_peak_memory() {
     // Without it the mark is of the whole process, which is what it is said to be.
     let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Memory that is free, or that the kernel would free, within this process's control group; 0 where the system does not say.
+pub(crate) fn available_memory_bytes() -> u64 {
+    let Ok(mut system) = System::new() else { return 0 };
+    system.refresh_memory();
+    let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(group)
 }
 
 /// Linux's high-water mark. `getrusage` has one too, but a child inherits its parent's there.

@@ -27,6 +27,11 @@ pub fn prove(key: &ModelKey) -> Vec<u64> {
     (0..).zip(&key.plan().subgraphs).map(|(index, plan)| subgraph(key, index, plan)).collect()
 }
 
+/// Bytes for the committed weights of all subgraphs, where they are kept for further proofs.
+pub fn weights(key: &ModelKey) -> u64 {
+    (0..key.partition().count).map(|index| kept(&weight_layout(key, index))).sum()
+}
+
 fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
     let graph = key.graph();
     let (witness, weights) = (Layout::new(&plan.column_shapes), weight_layout(key, index));
@@ -46,14 +51,20 @@ fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
     PROCESS + ELEMENT * elements + committed(&witness) + committed(&weights) + FRACTION * fractions
 }
 
-/// The cells, their codeword and its tree, and what opening adds.
+/// What is kept, and what opening adds.
 fn committed(layout: &Layout) -> u64 {
+    let opened = if layout.in_the_clear() { 0 } else { OPENED << layout.num_variables() };
+    kept(layout) + opened
+}
+
+/// The cells, their codeword and its tree.
+fn kept(layout: &Layout) -> u64 {
     if layout.in_the_clear() {
         return WORD * layout.cells() as u64;
     }
     let Code { log_inv_rate, log_width } = Code::new(layout.num_variables());
     let (cells, codeword) = (1u64 << layout.num_variables(), 1u64 << (layout.num_variables() + log_inv_rate));
-    cells * (WORD + OPENED) + codeword * WORD + (codeword >> log_width) * 2 * DIGEST
+    cells * WORD + codeword * WORD + (codeword >> log_width) * 2 * DIGEST
 }
 
 fn len(graph: &Graph, tensor: TensorId) -> u64 {

@@ -1,7 +1,7 @@
 //! Proving one subgraph: values, witness, argument, openings.
 
 use crate::argument::subgraph;
-use crate::commitment::{Claimed, OpenError, commit, open};
+use crate::commitment::{Claimed, Committed, OpenError, commit, open};
 use crate::{Values, Witness};
 use kernels::Device;
 use thiserror::Error;
@@ -31,27 +31,55 @@ pub enum ProveError {
     /// The values contradict each other.
     #[error("the values are not a run of the model: {0}")]
     Values(#[from] Rejection),
+    /// What was committed before is not the subgraph's.
+    #[error("the committed weights are not those of subgraph {0} in the model key: commit them again")]
+    Weights(u32),
     /// An opening cannot be made.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
 
-/// Proves one subgraph from the values of all its tensors.
+/// What every subgraph's proof is bound to, besides its subgraph.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The model.
+    pub key: &'a ModelKey,
+    /// Digest of the statement.
+    pub statement: Digest,
+    /// Root of the boundary tensors, if there are any.
+    pub boundary: Option<Digest>,
+}
+
+/// Commits the weights of a subgraph, for as many proofs of it as there are to be; nothing if it has none.
 ///
 /// # Errors
-/// If values are missing or contradict each other. Values that break the relation without contradiction give a proof that
-/// no verifier accepts.
-pub fn prove<D: Device>(
+/// If there is no such subgraph, or a weight has no values.
+pub fn commit_weights<D: Device>(
     device: &D,
     key: &ModelKey,
-    statement: Digest,
-    boundary: Option<Digest>,
     index: u32,
     values: &Values<D>,
-) -> Result<Vec<u8>, ProveError> {
+) -> Result<Option<Committed<D>>, ProveError> {
     let plan = check(device, key, index, values)?;
-    let witness = Witness::new(device, key.graph(), plan, values);
-    prove_witness(device, key, statement, boundary, index, values, &witness)
+    Ok(committed_weights(device, key, index, plan, values))
+}
+
+/// Proves one subgraph from the values of all its tensors. `weights` are what [`commit_weights`] gave; without them they are committed
+/// here, after the argument, when there is more memory for it.
+///
+/// # Errors
+/// If values are missing or contradict each other, or `weights` are not the key's. Values that break the relation without contradiction
+/// give a proof that no verifier accepts.
+pub fn prove<D: Device>(
+    device: &D,
+    job: Job,
+    index: u32,
+    values: &Values<D>,
+    weights: Option<&Committed<D>>,
+) -> Result<Vec<u8>, ProveError> {
+    let plan = check(device, job.key, index, values)?;
+    let witness = Witness::new(device, job.key.graph(), plan, values);
+    prove_witness(device, job, index, values, weights, &witness)
 }
 
 /// As [`prove`], with the witness given.
@@ -60,14 +88,17 @@ pub fn prove<D: Device>(
 /// As [`prove`].
 pub fn prove_witness<D: Device>(
     device: &D,
-    key: &ModelKey,
-    statement: Digest,
-    boundary: Option<Digest>,
+    job: Job,
     index: u32,
     values: &Values<D>,
+    weights: Option<&Committed<D>>,
     witness: &Witness<D::Integers>,
 ) -> Result<Vec<u8>, ProveError> {
+    let Job { key, statement, boundary } = job;
     let plan = check(device, key, index, values)?;
+    if weights.is_some_and(|committed| Some(committed.root) != key.weight_root(index)) {
+        return Err(ProveError::Weights(index));
+    }
     let mut transcript = Writer::new(DOMAIN);
     begin(&mut transcript, key, statement, boundary, index);
     let witness_layout = Layout::new(&plan.column_shapes);
@@ -77,17 +108,29 @@ pub fn prove_witness<D: Device>(
     let ledger = subgraph::prove(device, &mut transcript, key, index, values, witness)?;
     let (weight_claims, witness_claims) = (placed(&ledger.weights), placed(&ledger.witness));
     let weight_layout = weight_layout(key, index);
-    let weights = (!plan.weights.is_empty()).then(|| {
-        let held: Vec<&D::Integers> = plan.weights.iter().filter_map(|t| values[t.index()].as_ref()).collect();
-        commit(device, &weight_layout, &held)
+    let committed_here = weights.is_none().then(|| committed_weights(device, key, index, plan, values)).flatten();
+    let weights = weights.or(committed_here.as_ref()).map(|committed| Claimed {
+        committed,
+        layout: &weight_layout,
+        claims: &weight_claims,
     });
-    let weights =
-        weights.as_ref().map(|committed| Claimed { committed, layout: &weight_layout, claims: &weight_claims });
     let witness =
         committed.as_ref().map(|committed| Claimed { committed, layout: &witness_layout, claims: &witness_claims });
     let opened: Vec<_> = weights.into_iter().chain(witness).collect();
     open(device, &opened, opening_target(key), &mut transcript)?;
     Ok(transcript.finish())
+}
+
+/// As [`commit_weights`], for a subgraph whose tensors have been checked.
+fn committed_weights<D: Device>(
+    device: &D,
+    key: &ModelKey,
+    index: u32,
+    plan: &SubgraphPlan,
+    values: &Values<D>,
+) -> Option<Committed<D>> {
+    let held: Vec<&D::Integers> = plan.weights.iter().filter_map(|tensor| values[tensor.index()].as_ref()).collect();
+    (!held.is_empty()).then(|| commit(device, &weight_layout(key, index), &held))
 }
 
 /// Checks that every tensor that the subgraph touches has values of its shape.

@@ -11,7 +11,7 @@ use kernels::{Cpu, Cuda, Dual, IntegerDevice, Ints, attempt, with_ints};
 use model::language::{Output, Prompt, import, open};
 use model::split::split;
 use model::{ImportOptions, Model, Subgraphs, dequantise, execute, partition};
-use prover::{Values, commit_boundary, prove, setup, upload};
+use prover::{Job, Values, commit_boundary, prove, setup, upload};
 use std::collections::BTreeSet;
 use std::env;
 use std::path::Path;
@@ -162,9 +162,10 @@ fn a_proof_with_little_memory() {
         ops.flat_map(|op| op.inputs().into_iter().chain(op.output())).map(TensorId::index).collect();
     let others = values.iter_mut().enumerate().filter(|(tensor, _)| !touched.contains(tensor));
     others.for_each(|(_, values)| *values = None);
-    let on_gpu = attempt(|| prove(&cuda, &key, [7; 32], boundary.root, 0, &upload(&cuda, &values)));
+    let job = Job { key: &key, statement: [7; 32], boundary: boundary.root };
+    let on_gpu = attempt(|| prove(&cuda, job, 0, &upload(&cuda, &values), None));
     let on_gpu = on_gpu.unwrap_or_else(|e| panic!("{e}")).expect("it can be proved");
-    assert!(on_gpu == prove(&Cpu, &key, [7; 32], boundary.root, 0, &values).expect("it can be proved"));
+    assert!(on_gpu == prove(&Cpu, job, 0, &values, None).expect("it can be proved"));
     let usage = cuda.usage();
     println!("said {} {} {}", usage.bytes_to_device, usage.peak_memory_bytes, bytes(values.iter().flatten()));
 }

@@ -1,6 +1,7 @@
 //! How many proofs of a model there are in a second: job after job in this process, the weights on the device all the time.
 //!
-//! Every job is run, proved and aggregated before the next begins; one before them, which loads kernels and fills pools, is not counted.
+//! Every job is run, proved and aggregated before the next begins; one before them, which loads kernels, fills pools and commits the weights
+//! for all, is not counted.
 
 use std::time::{Duration, Instant};
 
@@ -57,11 +58,12 @@ pub fn bench(
     let opened = Opened::new(args.device)?;
     let inputs = (0..=proofs).map(input).collect::<Result<Vec<_>>>()?;
     let name = opened.name();
+    let room = opened.room();
     let measured = match &opened {
-        Opened::Cpu => measure(&Cpu, name, store, setup, &inputs, || None)?,
+        Opened::Cpu => measure(&Cpu, name, (store, setup, room), &inputs, || None)?,
         Opened::Cuda(cuda) => Measured {
             gpu: Some(kernels::attempt(|| cuda.properties())?),
-            ..measure(cuda.as_ref(), name, store, setup, &inputs, || Some(cuda.usage()))?
+            ..measure(cuda.as_ref(), name, (store, setup, room), &inputs, || Some(cuda.usage()))?
         },
     };
     if args.json {
@@ -75,13 +77,12 @@ pub fn bench(
 fn measure<D: Device>(
     device: &D,
     name: &str,
-    store: &Store,
-    setup: Digest,
+    (store, setup, room): (&Store, Digest, u64),
     inputs: &[Vec<u8>],
     used: impl Fn() -> Option<DeviceUsage>,
 ) -> Result<Measured> {
     let (first, inputs) = inputs.split_first().context("there is no job")?;
-    let resident = Resident::load(device, store, setup)?;
+    let mut resident = Resident::load(device, store, setup, room)?;
     usage::restart_peak_memory();
     let first = resident.prove(first)?;
     let before = used();

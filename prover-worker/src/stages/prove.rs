@@ -32,9 +32,8 @@ pub(super) fn run<D: Device>(device: &D, store: &Store, args: &ProveArgs) -> Res
         }
         model::execute(device, graph, nodes(), &mut values).map_err(StageError::deterministic)?;
         tracing::info!("proves subgraph {subgraph} of {}", plan.subgraphs.len());
-        let digest = statement.digest(&prepared.key);
-        prover::prove(device, &prepared.key, digest, boundary.root, subgraph, &values)
-            .map(SubgraphProof)
-            .map_err(StageError::deterministic)
+        let key = &prepared.key;
+        let job = prover::Job { key, statement: statement.digest(key), boundary: boundary.root };
+        prover::prove(device, job, subgraph, &values, None).map(SubgraphProof).map_err(StageError::deterministic)
     })
 }

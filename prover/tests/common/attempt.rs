@@ -3,7 +3,7 @@
 use super::{Lie, Net, verdict};
 use kernels::{Cpu, Ints};
 use prover::commitment::{Claimed, commit, open};
-use prover::{Boundary, ProveError, Values, Witness, commit_boundary, prove_witness};
+use prover::{Boundary, Job, ProveError, Values, Witness, commit_boundary, prove_witness};
 use verifier::graph::{Tensor, TensorId};
 use verifier::key::ModelKey;
 use verifier::proof::Proof;
@@ -96,8 +96,9 @@ impl Attempt {
 
     /// One subgraph's proof.
     pub fn subgraph(&self, index: usize) -> Result<Vec<u8>, ProveError> {
-        let (digest, root) = (self.statement.digest(&self.key), self.boundary().root);
-        prove_witness(&Cpu, &self.key, digest, root, index as u32, &self.values[index], &self.witnesses[index])
+        let (statement, boundary) = (self.statement.digest(&self.key), self.boundary().root);
+        let job = Job { key: &self.key, statement, boundary };
+        prove_witness(&Cpu, job, index as u32, &self.values[index], None, &self.witnesses[index])
     }
 
     /// The whole proof, none of its parts checked.

@@ -3,7 +3,7 @@
 use super::verdict::verify;
 use kernels::{Cpu, Device, Ints};
 use model::{Model, Subgraphs, execute, partition};
-use prover::{Boundary, Values, aggregate, commit_boundary, prove, setup};
+use prover::{Boundary, Job, Values, aggregate, commit_boundary, prove, setup};
 use verifier::Verified;
 use verifier::graph::Port;
 use verifier::key::{ModelKey, Security};
@@ -62,10 +62,9 @@ fn proved_by<D: Device>(device: &D, model: &Model, subgraphs: u32, given: Vec<Gi
         };
         inference.outputs = graph.outputs.iter().map(computed).collect();
     }
-    let digest = statement.digest(&key);
     let boundary = commit_boundary(device, &key, &values).expect("the boundary has values");
-    let prove =
-        |i| prove(device, &key, digest, boundary.root, i, &values).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
+    let job = Job { key: &key, statement: statement.digest(&key), boundary: boundary.root };
+    let prove = |i| prove(device, job, i, &values, None).unwrap_or_else(|e| panic!("subgraph {i}: {e}"));
     let proofs = (0..subgraphs).map(prove).collect();
     let proof = aggregate(device, &key, statement, &boundary, proofs).expect("the proofs fit together");
     (model_key, boundary, proof)

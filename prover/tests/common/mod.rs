@@ -233,8 +233,8 @@ pub fn run(net: &Net, cuts: &[usize]) -> Job {
     let key = net.key(cuts);
     let statement = net.statement();
     let boundary = prover::commit_boundary(&Cpu, &key, &net.values).unwrap();
-    let digest = statement.digest(&key);
-    let prove = |s| prover::prove(&Cpu, &key, digest, boundary.root, s, &net.values).unwrap();
+    let about = prover::Job { key: &key, statement: statement.digest(&key), boundary: boundary.root };
+    let prove = |s| prover::prove(&Cpu, about, s, &net.values, None).unwrap();
     let subgraphs: Vec<_> = (0..key.partition().count).map(prove).collect();
     let proof = prover::aggregate(&Cpu, &key, statement.clone(), &boundary, subgraphs.clone()).unwrap();
     Job { key, statement, boundary, subgraphs, proof }
