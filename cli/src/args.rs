@@ -201,9 +201,12 @@ pub struct BenchArgs {
     /// Prove so many inputs together, with --shape
     #[arg(long, value_name = "N", default_value_t = 1, requires = "shape", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub inputs: u32,
-    /// Instead of its stages, measure N proofs of a model one after another, its weights on the device all the time
+    /// Instead of its stages, measure N proofs of a model, its weights on the device all the time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with_all = ["primitives", "kernels"])]
     pub proofs: Option<u32>,
+    /// Have N proofs at a time in the making, each with a copy of the weights
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "proofs", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub at_once: u32,
     /// Measure primitives in this process
     #[arg(long, hide = true, requires = "primitives")]
     pub in_this_process: bool,

@@ -45,12 +45,17 @@ impl Opened {
         })
     }
 
-    /// What a GPU opened by [`Self::timed`] has done.
-    pub(crate) fn gpu_usage(&self) -> Option<GpuUsage> {
+    /// The GPU, if it is one.
+    pub fn cuda(&self) -> Option<&Cuda> {
         match self {
             Self::Cpu => None,
-            Self::Cuda(cuda) => Some(usage::of_gpu(&cuda.usage(), times_kernels())),
+            Self::Cuda(cuda) => Some(cuda),
         }
+    }
+
+    /// What a GPU opened by [`Self::timed`] has done.
+    pub(crate) fn gpu_usage(&self) -> Option<GpuUsage> {
+        self.cuda().map(|cuda| usage::of_gpu(&cuda.usage(), times_kernels()))
     }
 
     /// Bytes of memory that a model which stays loaded may take for what it could also compute anew: what the processor's machine or container

@@ -99,8 +99,9 @@ fn primitives_and_stages_have_a_floor_on_a_gpu() {
 #[test]
 fn proofs_of_a_model_that_stays_on_a_gpu_are_counted() {
     let (model, input) = (example("digits/digits.onnx"), example("digits/digit-0-7.png"));
-    let args = ["--security-bits", "100", "--subgraphs", "1", "--proofs", "1", "--input", input.to_str().unwrap()];
-    let args: Vec<&str> = args.into_iter().chain(model.to_str()).collect();
+    let args = ["--security-bits", "100", "--subgraphs", "1", "--proofs", "2", "--at-once", "2"];
+    let args = args.into_iter().chain(["--input", input.to_str().unwrap()]);
+    let args: Vec<&str> = args.chain(model.to_str()).collect();
     let Some(report) = report(&args) else { return };
     assert!(report["device"].as_str().unwrap().starts_with("GPU "), "{report}");
     assert!(number(&report["launchesPerProof"]) > number(&report["waitsPerProof"]), "{report}");
