@@ -1,7 +1,7 @@
 // Contractions of integer tensors, modulo 2^64: see `IntegerDevice::einsum`. Sums are added to `out` by atomic additions, which do not
 // depend on their order, so an axis may be cut into parts (blockIdx.y) that are summed side by side.
-#include "index.cuh"
 #include "integers.cuh"
+#include "matrices.cuh"
 
 struct Factor {
     const void* values;
@@ -31,27 +31,17 @@ KERNEL(einsum_each, THREADS,
     }
 }
 
-const u32 SIDE = 64;    // rows and columns of a tile
-const u32 DEPTH = 16;   // summands that are in shared memory at a time
-const u32 LANES = 16;   // threads along a side, for SIDE / LANES rows or columns each
+const u32 DEPTH = 16;  // summands that are in shared memory at a time
+const u32 LANES = 16;  // threads along a side of a tile, for SIDE / LANES rows or columns each
 const u32 EACH = SIDE / LANES;
 
-// out[b, i, j] += coefficient * sum_k left[b, i, k] right[b, j, k]. The tables of offsets lie end to end: for b those of left, right and
-// out, for i those of left and out, for j those of right and out, for k those of left and right.
-struct Product {
-    const void *left, *right;
-    u64 left_bytes, right_bytes;
-    u64 batches, rows, columns, summed, span, coefficient;
-};
-
 template <class T>
-DEVICE void load(T tile[DEPTH][SIDE + 1], const void* values, u64 bytes, u64 base, const u64* outer, u64 first, u64 count, const u64* inner,
-                 u64 from, u64 end) {
+DEVICE void load(T part[DEPTH][SIDE + 1], const Lines& lines, u64 bytes, u64 from, u64 summed) {
 #pragma unroll
     for (u32 t = threadIdx.x; t < SIDE * DEPTH; t += THREADS) {
-        u32 depth = t % DEPTH, place = t / DEPTH;
-        bool inside = first + place < count && from + depth < end;
-        tile[depth][place] = inside ? (T)get(values, bytes, base + outer[first + place] + inner[from + depth]) : 0;
+        u32 depth = t % DEPTH, line = t / DEPTH;
+        bool inside = line < lines.count && from + depth < summed;
+        part[depth][line] = inside ? (T)get(lines.values, bytes, lines.outer[line] + lines.inner[from + depth]) : 0;
     }
 }
 
@@ -63,20 +53,13 @@ template <class T>
 DEVICE void multiply(const Product& p, const u64* offsets, u64* out) {
     __shared__ T left[DEPTH][SIDE + 1];
     __shared__ T right[DEPTH][SIDE + 1];
-    const u64 *left_batch = offsets, *right_batch = left_batch + p.batches, *out_batch = right_batch + p.batches;
-    const u64 *left_rows = out_batch + p.batches, *out_rows = left_rows + p.rows;
-    const u64 *right_columns = out_rows + p.rows, *out_columns = right_columns + p.columns;
-    const u64 *left_inner = out_columns + p.columns, *right_inner = left_inner + p.summed;
-    u64 tiles = (p.columns + SIDE - 1) / SIDE, down = (p.rows + SIDE - 1) / SIDE;
-    u64 rest = divide(blockIdx.x, tiles), batch = divide(rest, down);
-    u64 row = (rest - batch * down) * SIDE, column = (blockIdx.x - rest * tiles) * SIDE;
-    u64 first = blockIdx.y * p.span, end = first + p.span < p.summed ? first + p.span : p.summed;
+    Tile tile(p, offsets, out);
     u64 sums[EACH][EACH] = {};
     u32 x = threadIdx.x % LANES, y = threadIdx.x / LANES;
-    for (u64 from = first; from < end; from += DEPTH) {
+    for (u64 from = 0; from < tile.summed; from += DEPTH) {
         __syncthreads();  // what was there before has been read
-        load<T>(left, p.left, p.left_bytes, left_batch[batch], left_rows, row, p.rows, left_inner, from, end);
-        load<T>(right, p.right, p.right_bytes, right_batch[batch], right_columns, column, p.columns, right_inner, from, end);
+        load<T>(left, tile.left, p.left_bytes, from, tile.summed);
+        load<T>(right, tile.right, p.right_bytes, from, tile.summed);
         __syncthreads();
 #pragma unroll 2
         for (u32 k = 0; k < DEPTH; k++) {
@@ -92,10 +75,7 @@ DEVICE void multiply(const Product& p, const u64* offsets, u64* out) {
 #pragma unroll
     for (u32 i = 0; i < EACH; i++)
 #pragma unroll
-        for (u32 j = 0; j < EACH; j++) {
-            u64 r = row + y + i * LANES, c = column + x + j * LANES;
-            if (r < p.rows && c < p.columns) atomicAdd(out + out_batch[batch] + out_rows[r] + out_columns[c], p.coefficient * sums[i][j]);
-        }
+        for (u32 j = 0; j < EACH; j++) tile.add(y + i * LANES, x + j * LANES, p.coefficient * sums[i][j]);
 }
 
 // For integers of at most 32 bits: products of 64.

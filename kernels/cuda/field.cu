@@ -1,5 +1,5 @@
-// The arithmetic by itself, for its tests: eight canonical words for each pair of words, four for each pair of extension elements; and the
-// transcript.
+// The arithmetic by itself, for its tests: eight canonical words for each pair of words, four for each pair of extension elements; the
+// transcript; and tensor cores.
 #include "transcript.cuh"
 
 KERNEL(field_ops, THREADS, (const u64* a, const u64* b, u64 n, u64* out)) {
@@ -33,4 +33,19 @@ KERNEL(transcript_ops, THREADS, (u64* transcript, const gl3* elements, u32 count
         absorb(transcript, elements + round * count, count);
         out[round] = draw<1ull << 63>(transcript);
     }
+}
+
+// Products of n pairs of matrices, each a warp's: what lane after lane holds of them, four words and two, and the four sums of each lane that
+// become of 1, 2, 3, 4, once for each pair of signs.
+KERNEL(mma_ops, THREADS, (const u32* a, const u32* b, u64 n, i32* out)) {
+    u64 pair = (blockIdx.x * (u64)blockDim.x + threadIdx.x) / 32, lane = pair * 32 + threadIdx.x % 32;
+    if (pair >= n) return;
+    u32 left[4], right[2];
+    for (u32 r = 0; r < 4; r++) left[r] = a[4 * lane + r];
+    for (u32 r = 0; r < 2; r++) right[r] = b[2 * lane + r];
+    i32 sums[4][4] = {{1, 2, 3, 4}, {1, 2, 3, 4}, {1, 2, 3, 4}, {1, 2, 3, 4}};
+    ptx::mma(false, false, sums[0], left, right), ptx::mma(false, true, sums[1], left, right);
+    ptx::mma(true, false, sums[2], left, right), ptx::mma(true, true, sums[3], left, right);
+    for (u32 signs = 0; signs < 4; signs++)
+        for (u32 r = 0; r < 4; r++) out[16 * lane + 4 * signs + r] = sums[signs][r];
 }

@@ -67,6 +67,19 @@ DEVICE u64 pack(u32 lo, u32 hi) {
 }
 #undef BINARY
 #undef TERNARY
+// c += a b by a warp's tensor core, all its lanes together: a 16 x 32 matrix of bytes by a 32 x 8 one, each of bytes that are signed or
+// are not, which is known when a kernel is compiled. Sums wrap.
+DEVICE void mma(bool a_signed, bool b_signed, i32 (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#define MMA(types) \
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." types ".s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]) \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+    if (a_signed && b_signed) MMA("s8.s8");
+    else if (a_signed) MMA("s8.u8");
+    else if (b_signed) MMA("u8.s8");
+    else MMA("u8.u8");
+#undef MMA
+}
 #else
 // The carry flag; after a subtraction, the borrow.
 static thread_local u32 carry;
@@ -82,6 +95,7 @@ DEVICE u32 madc_hi_cc(u32 a, u32 b, u32 c) { return addc_cc((u32)((u64)a * b >> 
 DEVICE u32 madc_hi(u32 a, u32 b, u32 c) { return addc((u32)((u64)a * b >> 32), c); }
 DEVICE u64 mad_wide(u32 a, u32 b, u64 c) { return (u64)a * b + c; }
 DEVICE u64 pack(u32 lo, u32 hi) { return (u64)hi << 32 | lo; }
+DEVICE void mma(bool a_signed, bool b_signed, i32 (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) { mma_m16n8k32(a_signed, b_signed, c, a, b); }
 #endif
 DEVICE u32 lo(u64 x) { return (u32)x; }
 DEVICE u32 hi(u64 x) { return (u32)(x >> 32); }

@@ -21,6 +21,7 @@ pub const KERNEL_FAMILIES: &[&str] = &[
     "rates",
     "rows",
     "sums",
+    "tensor",
     "weights",
 ];
 

@@ -49,7 +49,7 @@ struct Fiber {
 };
 
 struct Warp {
-    uint64_t values[2][WARP];  // by the parity of the collective: a fast lane may be at the next one
+    Given given[2][WARP];  // by the parity of the collective: a fast lane may be at the next one
     unsigned arrived, collective;
 };
 
@@ -207,14 +207,14 @@ UNCHECKED void barrier(int line) {
     IF_THREAD(__tsan_acquire(order);)
 }
 
-UNCHECKED const uint64_t* exchange(uint32_t mask, uint64_t value) {
+UNCHECKED const Given* exchange(uint32_t mask, const Given& given) {
     Fiber* fiber = current();
     unsigned thread = (unsigned)(fiber - block->fibers.data()), first = thread / WARP * WARP;
     if (mask != 0xffffffffu || first + WARP > block->fibers.size()) fail("a collective of part of a warp");
     Warp& warp = block->warps[thread / WARP];
-    uint64_t* values = warp.values[warp.collective & 1];
-    values[thread % WARP] = value;
-    IF_THREAD(__tsan_release(values);)
+    Given* all = warp.given[warp.collective & 1];
+    all[thread % WARP] = given;
+    IF_THREAD(__tsan_release(all);)
     if (++warp.arrived == WARP) {
         warp.arrived = 0, warp.collective++;
         for (unsigned lane = 0; lane < WARP; lane++) {
@@ -225,8 +225,8 @@ UNCHECKED const uint64_t* exchange(uint32_t mask, uint64_t value) {
         fiber->state = State::AtCollective;
         to_scheduler(fiber, false);
     }
-    IF_THREAD(__tsan_acquire(values);)
-    return values;
+    IF_THREAD(__tsan_acquire(all);)
+    return all;
 }
 
 void add(Kernel* kernel) {

@@ -1,9 +1,11 @@
-//! See `einsum.cu`. A term of more than two factors is contracted pair by pair, the smallest first.
+//! See `einsum.cu`, and `tensor.cu` for what runs on tensor cores. A term of more than two factors is contracted pair by pair, the
+//! smallest first.
 
 use super::backed::Hold;
 use super::gpu::Gpu;
 use super::integers::{Digits, combine};
 use super::launch::{Grid, Product};
+use super::tensor;
 use super::vectors::{Integers, Word};
 use crate::dense::{lengths, offsets, strides};
 use crate::integers::Summand;
@@ -146,24 +148,31 @@ fn multiply(
         (&left.labels, summed),
         (&right.labels, summed),
     ];
-    let table = |&(labels, order): &(&[u8], &Vec<u8>)| offsets(dims, labels, order);
-    let tables: Vec<u64> = tables.iter().flat_map(table).map(|place| place as u64).collect();
+    let tables = tables.map(|(labels, order)| offsets(dims, labels, order));
+    let bytes = [left, right].map(|factor| factor.values.bytes);
+    let is_for_tensor_cores = tensor::pays(*sizes, bytes);
+    let step = if is_for_tensor_cores { tensor::DEPTH } else { DEPTH };
     let [batches, down, across, depth] = *sizes;
     let tiles = batches * down.div_ceil(SIDE) * across.div_ceil(SIDE);
-    let parts = (gpu.processors as usize * 2 / tiles).clamp(1, depth.div_ceil(4 * DEPTH)).min(MAX_PARTS);
-    let span = depth.div_ceil(parts).next_multiple_of(DEPTH);
+    let parts = (gpu.processors as usize * 2 / tiles).clamp(1, depth.div_ceil(4 * step)).min(MAX_PARTS);
+    let span = depth.div_ceil(parts).next_multiple_of(step);
     let grid = Grid { blocks: tiles as u32, rows: depth.div_ceil(span) as u32 };
     let [batches, rows, columns, summed, span] = [batches, down, across, depth, span].map(|size| size as u64);
-    let [left_bytes, right_bytes] = [left, right].map(|factor| factor.values.bytes as u64);
+    let [left_bytes, right_bytes] = bytes.map(|bytes| bytes as u64);
     let held = [left, right].map(|factor| gpu.hold(&factor.values));
     let [left, right] = held.each_ref().map(Hold::at);
     let coefficient = coefficient as u64;
     let product = Product { left, right, left_bytes, right_bytes, batches, rows, columns, summed, span, coefficient };
-    let (tables, sums) = (gpu.upload(&tables), gpu.hold(sums));
-    let (tables, to) = (gpu.pointer(&tables), sums.at());
-    if left_bytes.max(right_bytes) <= 4 {
-        gpu.einsum_narrow(grid, product, tables, to);
+    let places: Vec<u64> = tables.iter().flatten().map(|&place| place as u64).collect();
+    let (places, sums) = (gpu.upload(&places), gpu.hold(sums));
+    let (places, to) = (gpu.pointer(&places), sums.at());
+    if is_for_tensor_cores {
+        let [left_batch, right_batch, _, left_rows, _, right_columns, _, left_inner, right_inner] = &tables;
+        let forms = [[left_batch, left_rows, left_inner], [right_batch, right_columns, right_inner]].map(tensor::form);
+        tensor::multiply(gpu, grid, product, forms, places, to);
+    } else if left_bytes.max(right_bytes) <= 4 {
+        gpu.einsum_narrow(grid, product, places, to);
     } else {
-        gpu.einsum_wide(grid, product, tables, to);
+        gpu.einsum_wide(grid, product, places, to);
     }
 }

@@ -61,6 +61,7 @@ modules!(
     "rates",
     "rows",
     "sums",
+    "tensor",
     "weights"
 );
 

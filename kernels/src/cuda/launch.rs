@@ -8,6 +8,8 @@ use verifier::field::{F, K};
 
 /// Threads of a block, as the kernels are compiled for.
 pub const THREADS: u32 = 256;
+/// Threads of a block that computes a tile on tensor cores.
+const TILE_THREADS: u32 = 128;
 /// Rows that a block hashes, one with each thread.
 const HASHED_ROWS: u32 = 128;
 /// Blocks for each multiprocessor: enough that none waits for the last.
@@ -41,7 +43,7 @@ pub struct Pass {
     pub radices: u32,
 }
 
-/// See `einsum.cu`.
+/// See `matrices.cuh`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Product<'m> {
@@ -362,6 +364,12 @@ kernels! {
         sum_partials(partial: Pointer, blocks: u64, count: u32, out: Pointer);
         sum_parts(parts: Pointer, count: u64, n: u64, out: Pointer);
     }
+    tensor, TILE_THREADS {
+        tensor_1x1(product: Product, left_form: u32, right_form: u32, offsets: Pointer, out: Pointer);
+        tensor_1x2(product: Product, left_form: u32, right_form: u32, offsets: Pointer, out: Pointer);
+        tensor_2x1(product: Product, left_form: u32, right_form: u32, offsets: Pointer, out: Pointer);
+        tensor_2x2(product: Product, left_form: u32, right_form: u32, offsets: Pointer, out: Pointer);
+    }
     weights, THREADS {
         eq_table(point: Pointer, variables: u32, scale: Element, out: Pointer);
         bind_rows_i8(
@@ -398,6 +406,7 @@ kernels! {
     field, THREADS {
         field_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
         extension_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
+        mma_ops(a: Pointer, b: Pointer, n: u64, out: Pointer);
         transcript_ops(transcript: Pointer, elements: Pointer, count: u32, rounds: u32, out: Pointer);
     }
 }

@@ -23,6 +23,7 @@ mod product;
 mod quadratic;
 mod rates;
 mod staging;
+mod tensor;
 #[cfg(test)]
 mod tests;
 mod transcript;

@@ -5,6 +5,7 @@
 mod integers;
 mod memory;
 mod sumchecks;
+mod tensor;
 
 use kernels::cuda::emulator::{CHECKER, compiler, device_under_test};
 use kernels::{Affine, Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, Strided, attempt};
