@@ -65,3 +65,23 @@ KERNEL(compressions, THREADS, (u64 factor, u32 steps, u64* out)) {
     for (u32 step = 0; step < steps; step++) compress<7>(chain, block, 0, BLOCK_BYTES, CHUNK_START | CHUNK_END | ROOT);
     out[place] = ptx::pack(chain[0] ^ chain[2] ^ chain[4] ^ chain[6], chain[1] ^ chain[3] ^ chain[5] ^ chain[7]);
 }
+
+// A warp's products of 16 x 32 bytes by 32 x 8 on a tensor core, added to sums of 32 bits, of which each lane has four.
+KERNEL(byte_products, THREADS, (u64 factor, u32 steps, u64* out)) {
+    u64 place = blockIdx.x * (u64)blockDim.x + threadIdx.x, all = 0;
+    u32 lo = ptx::lo(factor), hi = ptx::hi(factor), left[4] = {lo, hi, lo ^ (u32)place, hi ^ (u32)place}, right[2] = {hi, lo};
+    i32 chains[CHAINS][4];
+#pragma unroll
+    for (u32 k = 0; k < CHAINS; k++)
+#pragma unroll
+        for (u32 r = 0; r < 4; r++) chains[k][r] = (i32)(place + 4 * k + r);
+#pragma unroll 4
+    for (u32 step = 0; step < steps; step++)
+#pragma unroll
+        for (u32 k = 0; k < CHAINS; k++) ptx::mma(true, true, chains[k], left, right);
+#pragma unroll
+    for (u32 k = 0; k < CHAINS; k++)
+#pragma unroll
+        for (u32 r = 0; r < 4; r++) all ^= (u64)(i64)chains[k][r] << 8 * r;
+    out[place] = all;
+}

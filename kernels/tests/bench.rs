@@ -27,6 +27,13 @@ fn every_family_has_a_row_and_no_row_claims_more_than_was_there() {
     assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), shown.len(), "two rows of one name");
     let launched = rows.iter().flat_map(|row| &row.kernels).map(|kernel| kernel.family.to_owned());
     assert_eq!(launched.collect::<BTreeSet<_>>(), families());
+    // One layer by three kernels, which only a GPU can compare.
+    for (name, kernel) in
+        [("tensor cores", "tensor_2x2"), ("32-bit products", "einsum_narrow"), ("64-bit products", "einsum_wide")]
+    {
+        let row = rows.iter().find(|row| row.name == format!("einsum: {name}")).unwrap();
+        assert!(row.kernels.iter().any(|launched| launched.name == kernel), "{row:?}");
+    }
     for row in &rows {
         let Row { name, load, items, .. } = row;
         assert!(row.seconds > 0.0 && *items > 0 && load.bytes > 0, "{row:?}");
@@ -40,7 +47,14 @@ fn every_family_has_a_row_and_no_row_claims_more_than_was_there() {
 fn rates_are_measured_and_floors_follow() {
     let Some(cuda) = device_under_test() else { return };
     let (rates, properties) = (cuda.rates(1 << 16), cuda.properties());
-    for rate in [rates.copied_bytes, rates.multiply_adds, rates.multiplications, rates.additions, rates.compressions] {
+    for rate in [
+        rates.copied_bytes,
+        rates.multiply_adds,
+        rates.multiplications,
+        rates.additions,
+        rates.compressions,
+        rates.byte_products,
+    ] {
         assert!(rate > 1e3 && rate.is_finite(), "{rates:?}");
     }
     assert_eq!(properties.name, cuda.name());

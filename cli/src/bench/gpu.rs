@@ -59,7 +59,7 @@ fn head(properties: &Properties, rates: &Rates, sizes: Sizes) -> String {
     let Properties { name, capability, driver, multiprocessors, memory_bytes, cache_bytes, .. } = properties;
     format!(
         "{name}: compute capability {capability}, {multiprocessors} multiprocessors, {} of memory, {} of cache, driver of CUDA {driver}\n\
-         at best in a second: {} copied, {}, {}, {}, {}; a launch takes {}\n\
+         at best in a second: {} copied, {}, {}, {}, {}, {}; a launch takes {}\n\
          as in a model that commits to 2^{} cells at a time\n\n\
          {:<26}{:>10} {:<10}{:>11}{:>11} {:<16}{:>10}{:>10}{:>28}{:>10}  bound by\n",
         format::bytes(*memory_bytes),
@@ -69,6 +69,7 @@ fn head(properties: &Properties, rates: &Rates, sizes: Sizes) -> String {
         scaled(rates.multiplications, " multiplications"),
         scaled(rates.additions, " additions"),
         scaled(rates.compressions, " compressions"),
+        scaled(rates.byte_products, " byte products on tensor cores"),
         format::seconds(rates.launch_seconds),
         sizes.log_cells(),
         "kernels of",
@@ -170,6 +171,7 @@ pub fn describe(rows: &[Row], rates: &Rates) -> Value {
             "multiplications": row.load.multiplications,
             "additions": row.load.additions,
             "compressions": row.load.compressions,
+            "byteProducts": row.load.byte_products,
             "seconds": row.seconds,
             "floorSeconds": floor,
             "partOfFloor": floor / row.seconds,
@@ -196,6 +198,7 @@ mod tests {
         multiplications: 1e8,
         additions: 1e9,
         compressions: 1e6,
+        byte_products: 1e10,
         launch_seconds: 2e-4,
     };
 

@@ -110,6 +110,7 @@ impl Machine {
                     ("multiplicationsPerSecond", rates.multiplications),
                     ("additionsPerSecond", rates.additions),
                     ("compressionsPerSecond", rates.compressions),
+                    ("byteProductsPerSecond", rates.byte_products),
                     ("launchSeconds", rates.launch_seconds),
                 ];
                 rates.into_iter().for_each(|(key, rate)| described[key] = json!(rate));

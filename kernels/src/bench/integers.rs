@@ -11,6 +11,7 @@ use verifier::plan::{Limb, Table};
 
 /// See the module.
 pub const CASES: &[Case] = &[
+    ("einsum: tensor cores", einsum_tensor),
     ("einsum: 32-bit products", einsum_narrow),
     ("einsum: 64-bit products", einsum_wide),
     ("einsum: elementwise", einsum_each),
@@ -29,7 +30,8 @@ const WIDE: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 const MIDDLE: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 const NARROW: RangeInclusive<i64> = i16::MIN as i64..=i16::MAX as i64;
 
-/// A dense layer: `y[t, j] = sum_k x[t, k] w[j, k]`, with `x` of so many bits.
+/// A dense layer: `y[t, j] = sum_k x[t, k] w[j, k]`, with `x` kept in so many bits, of which those of 16 are for tensor cores. Its products
+/// are as many whichever multiplies them.
 fn dense(bench: &Bench, bits: u32, load: fn(u64, u64) -> Load) -> Row {
     let [tokens, inner, outer] = bench.sizes.layer();
     let (x, w) = (bench.integers(bits, tokens * inner), bench.integers(16, outer * inner));
@@ -42,8 +44,12 @@ fn dense(bench: &Bench, bits: u32, load: fn(u64, u64) -> Load) -> Row {
     })
 }
 
+fn einsum_tensor(bench: &Bench) -> Row {
+    dense(bench, 16, |products, bytes| load::einsum_tensor(products, [2, 2], bytes))
+}
+
 fn einsum_narrow(bench: &Bench) -> Row {
-    dense(bench, 16, load::einsum_narrow)
+    dense(bench, 32, load::einsum_narrow)
 }
 
 fn einsum_wide(bench: &Bench) -> Row {

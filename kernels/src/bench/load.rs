@@ -36,6 +36,8 @@ pub struct Load {
     pub additions: u64,
     /// Of BLAKE3.
     pub compressions: u64,
+    /// 8 by 8 bits, added to 32: a tensor core's.
+    pub byte_products: u64,
 }
 
 impl Add for Load {
@@ -48,13 +50,14 @@ impl Add for Load {
             multiplications: self.multiplications + other.multiplications,
             additions: self.additions + other.additions,
             compressions: self.compressions + other.compressions,
+            byte_products: self.byte_products + other.byte_products,
         }
     }
 }
 
 impl Load {
     const fn moving(bytes: u64) -> Self {
-        Self { bytes, multiply_adds: 0, multiplications: 0, additions: 0, compressions: 0 }
+        Self { bytes, multiply_adds: 0, multiplications: 0, additions: 0, compressions: 0, byte_products: 0 }
     }
 
     const fn with_multiply_adds(self, multiply_adds: u64) -> Self {
@@ -217,8 +220,13 @@ pub const fn fraction_sumcheck(fractions: u64) -> Load {
     Load::moving(2 * ELEMENT * fractions).with_multiply_adds(MULTIPLIED * (half + 6 * half + 4 * half))
 }
 
-/// Sums of products of integers of up to 32 bits, a multiply-add each. Tensor cores would do more of narrow ones, but no loop uses them and
-/// no rate of theirs is measured.
+/// Sums of products of integers of so many bytes, on tensor cores: each byte of one times each of the other. (Of two bytes each, three
+/// products instead of four would do, but of sums of bytes, which are none.)
+pub const fn einsum_tensor(products: u64, [left, right]: [u64; 2], bytes: u64) -> Load {
+    Load { byte_products: left * right * products, ..Load::moving(bytes) }
+}
+
+/// Sums of products of integers of up to 32 bits, a multiply-add each: what they take without tensor cores.
 pub const fn einsum_narrow(products: u64, bytes: u64) -> Load {
     Load::moving(bytes).with_multiply_adds(products)
 }
@@ -277,6 +285,13 @@ mod tests {
         assert_eq!(contract_ints(10, 2, 1).multiply_adds, 10 * 3 * 2);
         assert_eq!(contract_ints(10, 8, 1).multiply_adds, 10 * 3 * 4);
         assert_eq!(affine(10, &[1, 8]), Load { bytes: 10 * (1 + 8 + 24), multiply_adds: 10 * 18, ..Load::default() });
+    }
+
+    #[test]
+    fn bytes_of_integers_are_multiplied_one_by_one() {
+        assert_eq!(einsum_tensor(10, [2, 1], 7), Load { bytes: 7, byte_products: 20, ..Load::default() });
+        let both = einsum_tensor(10, [2, 2], 7) + einsum_narrow(10, 7);
+        assert_eq!(both, Load { bytes: 14, byte_products: 40, multiply_adds: 10, ..Load::default() });
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Rates {
     pub additions: f64,
     /// Of BLAKE3.
     pub compressions: f64,
+    /// 8 by 8 bits, added to 32, on tensor cores.
+    pub byte_products: f64,
     /// Seconds that a kernel with nothing to do takes.
     pub launch_seconds: f64,
 }
@@ -43,12 +45,13 @@ impl Rates {
     }
 
     /// Operations of every kind, with their rates.
-    fn operations(&self, load: &Load) -> [(&'static str, u64, f64); 4] {
+    fn operations(&self, load: &Load) -> [(&'static str, u64, f64); 5] {
         [
             ("multiply-adds", load.multiply_adds, self.multiply_adds),
             ("multiplications", load.multiplications, self.multiplications),
             ("additions", load.additions, self.additions),
             ("compressions", load.compressions, self.compressions),
+            ("byte products", load.byte_products, self.byte_products),
         ]
     }
 
@@ -81,6 +84,7 @@ mod tests {
         multiplications: 10.0,
         additions: 20.0,
         compressions: 5.0,
+        byte_products: 1000.0,
         launch_seconds: 0.25,
     };
 
@@ -89,6 +93,7 @@ mod tests {
         let load = Load { bytes: 300, multiplications: 10, additions: 20, ..Load::default() };
         assert_eq!(RATES.floor(&load), (3.0, Bound::Memory));
         assert_eq!(RATES.floor(&Load { compressions: 10, ..load }), (4.0, Bound::Arithmetic));
+        assert_eq!(RATES.floor(&Load { byte_products: 2000, ..load }), (4.0, Bound::Arithmetic));
         assert_eq!(RATES.floor(&Load::default()), (0.0, Bound::Memory));
     }
 

@@ -356,6 +356,7 @@ kernels! {
         multiplications(factor: u64, steps: u32, out: Pointer);
         additions(factor: u64, steps: u32, out: Pointer);
         compressions(factor: u64, steps: u32, out: Pointer);
+        byte_products(factor: u64, steps: u32, out: Pointer);
     }
     rows, THREADS {
         gather(matrix: Pointer, width: u32, indices: Pointer, n: u64, out: Pointer);

@@ -22,6 +22,8 @@ const BEYOND_CACHE: usize = 16;
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Chains of a thread: see `rates.cu`.
 const CHAINS: u64 = 8;
+/// Products of bytes in one of matrices, by thread of the warp.
+const BYTE_PRODUCTS: u64 = 16 * 8 * 32 / 32;
 /// Bytes of a word of the kernel that copies.
 const COPIED: usize = 16;
 
@@ -97,6 +99,7 @@ impl Cuda {
             multiplications: self.operations((Gpu::multiplications, CHAINS)),
             additions: self.operations((Gpu::additions, CHAINS)),
             compressions: self.operations((Gpu::compressions, 1)),
+            byte_products: self.operations((Gpu::byte_products, CHAINS * BYTE_PRODUCTS)),
             launch_seconds: self.launch_seconds(),
         }
     }
