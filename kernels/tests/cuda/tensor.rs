@@ -112,14 +112,13 @@ fn products_of_the_least_and_the_largest() {
 }
 
 #[test]
-fn sums_of_the_largest_products_do_not_overflow() {
+fn sums_of_products_of_limbs_do_not_overflow() {
     let Some(devices) = devices() else { return };
-    // Four tiles, so that none of the sums is cut into parts; products of limbs add up to more than 2^31.
-    let (dims, len) = ([4, 16, 16, (1 << 15) + 300], 4 * 16 * ((1 << 15) + 300));
-    for value in [32_767, -32_513] {
-        let values = devices.upload_integers(of(value, 16, len));
-        assert!(multiply(&devices, &dims, &[0, 1, 2], -1, [(&values, &[0, 1, 3]), (&values, &[0, 2, 3])]));
-    }
+    // Four tiles, so that none of the sums is cut into parts. Limbs are 255 and 127, and 255 and -128: the sums of each weight pass 2^31.
+    let summed = (1 << 15) + 300;
+    let lines = [32_767, -32_513].map(|value| vec![value; summed]).concat();
+    let values = devices.upload_integers(Ints::I16(lines.repeat(4 * 8)));
+    assert!(multiply(&devices, &[4, 16, 16, summed], &[0, 1, 2], -1, [(&values, &[0, 1, 3]), (&values, &[0, 2, 3])]));
 }
 
 #[test]
