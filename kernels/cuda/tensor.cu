@@ -22,8 +22,8 @@ const u32 PITCH = WORDS + 4;
 // others: below 2^16 in magnitude, so 2^15 of them add up to less than 2^31.
 const u32 MOST = 1 << 15;
 
-// How runs lie: four lines for each summand, or else four summands for each line; and whether each is one word in memory, which then
-// none ends within.
+// How runs lie: of four lines at a summand, or else of four summands on a line; and whether each is one word in memory, aligned. Then
+// neither lines nor sums end within one.
 const u32 ACROSS = 1, WHOLE = 2;
 const u64 NOWHERE = ~0ull;
 

@@ -5,8 +5,8 @@ use super::launch::{Grid, Pointer, Product};
 
 /// Summands that a tile reads at a time.
 pub const DEPTH: usize = 64;
-/// Least rows and columns of a result: a quarter of a tile's. Of a tile that has fewer, most of what is multiplied are zeros; and as each integer
-/// that is read is in so few products, reading takes longer than multiplying does, on tensor cores or not.
+/// Least rows and columns of a result: a quarter of a tile's. With fewer, most of what a tile multiplies is zeros, and every integer that it
+/// reads is in so few products that faster ones can save little. By reckoning: nothing here was measured.
 const LEAST_SIDE: usize = 16;
 /// Least summands: what an instruction takes.
 const LEAST_SUMMED: usize = 32;
@@ -52,5 +52,34 @@ pub fn multiply(gpu: &Gpu, grid: Grid, product: Product, [left, right]: [u32; 2]
         (1, _) => gpu.tensor_1x2(grid, product, left, right, offsets, out),
         (_, 1) => gpu.tensor_2x1(grid, product, left, right, offsets, out),
         _ => gpu.tensor_2x2(grid, product, left, right, offsets, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::offsets;
+
+    /// The form of a factor with these labels: of batches, of rows or columns, and of summands.
+    fn form_of(dims: [usize; 3], labels: [u8; 3]) -> u32 {
+        form([0, 1, 2].map(|label| offsets(&dims, &labels, &[label])).each_ref())
+    }
+
+    #[test]
+    fn what_lies_together_is_read_together() {
+        assert_eq!(form_of([3, 5, 8], [0, 1, 2]), WHOLE);
+        assert_eq!(form_of([3, 5, 8], [1, 0, 2]), WHOLE);
+        assert_eq!(form_of([3, 8, 5], [0, 2, 1]), ACROSS | WHOLE);
+        // Words that others are not aligned to.
+        assert_eq!(form_of([3, 5, 6], [0, 1, 2]), 0);
+        assert_eq!(form_of([3, 6, 5], [0, 2, 1]), ACROSS);
+        assert_eq!(form_of([4, 8, 8], [1, 2, 0]), 0);
+    }
+
+    #[test]
+    fn summands_of_two_axes_are_words_in_the_order_in_which_they_lie() {
+        let (dims, rows) = ([6, 4, 8], offsets(&[6, 4, 8], &[0, 1, 2], &[0]));
+        let form_of = |order: [u8; 2]| form([&vec![0], &rows, &offsets(&dims, &[0, 1, 2], &order)]);
+        assert_eq!((form_of([1, 2]), form_of([2, 1])), (WHOLE, 0));
     }
 }
