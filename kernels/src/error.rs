@@ -42,6 +42,16 @@ pub enum DeviceError {
         /// In all.
         total: usize,
     },
+    /// The host has no room for what the device has no room for.
+    #[error(
+        "out of memory: {asked} bytes were asked for on the host, for what {gpu} has no room for; cut the model into more subgraphs"
+    )]
+    HostMemory {
+        /// Which.
+        gpu: String,
+        /// Asked for.
+        asked: usize,
+    },
     /// The device and the host draw different challenges from the same messages.
     #[error("{gpu} computes wrongly: its transcript is not the host's; see what nvidia-smi says of its memory")]
     Wrong {
@@ -66,7 +76,7 @@ pub enum DeviceError {
 impl DeviceError {
     /// Whether another process may succeed: a device may be free again by then.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Memory { .. } | Self::Driver { .. } | Self::Wrong { .. })
+        matches!(self, Self::Memory { .. } | Self::HostMemory { .. } | Self::Driver { .. } | Self::Wrong { .. })
     }
 
     /// Gives the work up, up to the [`attempt`] around it.

@@ -1,7 +1,7 @@
 //! See `contract.cu` and `affine.cu`.
 
-use super::backed::Hold;
 use super::gpu::Gpu;
+use super::placed::Hold;
 use super::vectors::{Elements, Integers, Word};
 use super::weights::flat;
 use crate::device::Affine;

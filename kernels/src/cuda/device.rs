@@ -51,11 +51,12 @@ impl Cuda {
         &self.gpu
     }
 
-    /// Has every allocation drop all copies of what the host holds that nothing holds on to: for tests, which find what does not.
+    /// Has every allocation have all go that can go and that nothing holds on to: for tests, which find what does not.
     #[cfg(feature = "emulator")]
     #[must_use]
     pub fn short_of_memory(mut self) -> Self {
         self.gpu.is_short = true;
+        self.gpu.least_moved = 0;
         self
     }
 
@@ -177,9 +178,7 @@ impl Device for Cuda {
     }
 
     fn zeros(&self, len: usize) -> Elements {
-        let mut zeros = self.gpu.elements(len);
-        self.gpu.check("clearing memory", self.gpu.stream.memset_zeros(&mut zeros.memory));
-        zeros
+        self.gpu.zero_elements(len)
     }
 
     fn download(&self, values: &Elements) -> Vec<K> {
@@ -193,15 +192,13 @@ impl Device for Cuda {
     fn commit_base(&self, message: &Words, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
         let shape = Shape { log_message, width: 1 << log_width, log_cosets: log_inv_rate };
-        let from = Message { at: self.gpu.word_at(message, 0), bytes: message.bytes };
-        commit(&self.gpu, &self.tables, from, shape, || message.clone())
+        commit(&self.gpu, &self.tables, Message::Cells(message.clone()), shape)
     }
 
     fn commit_extension(&self, message: &Elements, log_width: usize, log_inv_rate: usize) -> (Digest, Tree) {
         let log_message = message.len.ilog2() as usize - log_width;
         let shape = Shape { log_message, width: WORDS << log_width, log_cosets: log_inv_rate };
-        let from = Message { at: self.gpu.at(message), bytes: size_of::<u64>() };
-        commit(&self.gpu, &self.tables, from, shape, || self.gpu.copy_words(message))
+        commit(&self.gpu, &self.tables, Message::Elements(message.clone()), shape)
     }
 
     fn open(&self, tree: &Tree, leaves: &[usize]) -> Opened {

@@ -1,12 +1,12 @@
 //! See `einsum.cu`, and `tensor.cu` for what runs on tensor cores. A term of more than two factors is contracted pair by pair, the
 //! smallest first.
 
-use super::backed::Hold;
 use super::gpu::Gpu;
 use super::integers::{Digits, combine};
 use super::launch::{Grid, Product};
+use super::placed::Hold;
 use super::tensor;
-use super::vectors::{Integers, Word};
+use super::vectors::{Integers, Unfinished, Word};
 use crate::dense::{lengths, offsets, strides};
 use crate::integers::Summand;
 use std::cmp::Reverse;
@@ -43,15 +43,15 @@ pub fn einsum(gpu: &Gpu, dims: &[usize], out: &[u8], summands: &[Summand<Integer
             labels.dedup();
             let values = gpu.zero_integers(lengths(dims, &labels).iter().product());
             add(gpu, dims, &labels, 1, &pair, &values);
-            factors.push(Factor { values, labels });
+            factors.push(Factor { values: gpu.finished(values), labels });
         }
         add(gpu, dims, out, summand.coefficient, &factors, &sums);
     }
-    combine(gpu, 0, &[(1, &sums)], bytes)
+    combine(gpu, 0, &[(1, &gpu.finished(sums))], bytes)
 }
 
 /// Adds a term of at most two factors.
-fn add(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Factor], sums: &Integers) {
+fn add(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Factor], sums: &Unfinished) {
     if let [left, right] = factors
         && let Some(roles) = Roles::new(dims, out, left, right).filter(Roles::pays)
     {
@@ -61,7 +61,7 @@ fn add(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Facto
     }
 }
 
-fn add_each(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Factor], sums: &Integers) {
+fn add_each(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[Factor], sums: &Unfinished) {
     let mut summed: Vec<u8> = factors.iter().flat_map(|f| &f.labels).copied().filter(|l| !out.contains(l)).collect();
     summed.sort_unstable();
     summed.dedup();
@@ -85,12 +85,11 @@ fn add_each(gpu: &Gpu, dims: &[usize], out: &[u8], coefficient: i64, factors: &[
     let parts = (gpu.processors as usize * THREADS / sums.len).clamp(1, count.div_ceil(MIN_SPAN)).min(MAX_PARTS);
     let span = count.div_ceil(parts);
     let grid = Grid { rows: count.div_ceil(span) as u32, ..gpu.grid(sums.len) };
-    let (head, digits, inner, sums_held) =
-        (gpu.upload_table(&head), digits.upload(gpu), gpu.upload(&inner), gpu.hold(sums));
+    let (head, digits, inner) = (gpu.upload_table(&head), digits.upload(gpu), gpu.upload(&inner));
     let [count, span, n] = [count, span, sums.len].map(|size| size as u64);
     let (head, digits, inner) = (gpu.table_at(&head), gpu.pointer(&digits), gpu.pointer(&inner));
     let (factors, coefficient) = (factors.len() as u32, coefficient as u64);
-    gpu.einsum_each(grid, head, factors, digits, inner, count, span, coefficient, n, sums_held.at());
+    gpu.einsum_each(grid, head, factors, digits, inner, count, span, coefficient, n, gpu.target(sums));
 }
 
 /// Most blocks in the second direction of a grid.
@@ -134,7 +133,7 @@ fn multiply(
     coefficient: i64,
     [left, right]: [&Factor; 2],
     roles: &Roles,
-    sums: &Integers,
+    sums: &Unfinished,
 ) {
     let Roles { batch, rows, columns, summed, sizes } = roles;
     let tables = [
@@ -164,8 +163,8 @@ fn multiply(
     let coefficient = coefficient as u64;
     let product = Product { left, right, left_bytes, right_bytes, batches, rows, columns, summed, span, coefficient };
     let places: Vec<u64> = tables.iter().flatten().map(|&place| place as u64).collect();
-    let (places, sums) = (gpu.upload(&places), gpu.hold(sums));
-    let (places, to) = (gpu.pointer(&places), sums.at());
+    let places = gpu.upload(&places);
+    let (places, to) = (gpu.pointer(&places), gpu.target(sums));
     if is_for_tensor_cores {
         let [left_batch, right_batch, _, left_rows, _, right_columns, _, left_inner, right_inner] = &tables;
         let forms = [[left_batch, left_rows, left_inner], [right_batch, right_columns, right_inner]].map(tensor::form);

@@ -2,7 +2,7 @@
 
 use super::gpu::Gpu;
 use super::launch::{Grid, Pass, Pointer, Roots};
-use super::vectors::words;
+use super::vectors::{Elements, Words, words};
 use cudarc::driver::CudaSlice;
 use p3_field::{PrimeCharacteristicRing, TwoAdicField};
 use std::collections::HashMap;
@@ -44,11 +44,30 @@ fn radices(log_message: usize) -> Vec<usize> {
     (0..passes).map(|pass| (log_message + pass) / passes).collect()
 }
 
-/// Rows of coefficients, each column a polynomial: integers of so many bytes, or words.
-#[derive(Clone, Copy, Debug)]
-pub struct Message<'m> {
-    pub at: Pointer<'m>,
-    pub bytes: usize,
+/// Rows of coefficients, each column a polynomial. Nothing changes them as long as this is there.
+#[derive(Debug)]
+pub enum Message {
+    /// Integers, or words.
+    Cells(Words),
+    /// Words of elements.
+    Elements(Elements),
+}
+
+impl Message {
+    fn at(&self, gpu: &Gpu) -> Pointer<'_> {
+        match self {
+            Self::Cells(cells) => gpu.word_at(cells, 0),
+            Self::Elements(elements) => gpu.at(elements),
+        }
+    }
+
+    /// Bytes of a coefficient.
+    pub const fn bytes(&self) -> usize {
+        match self {
+            Self::Cells(cells) => cells.bytes,
+            Self::Elements(_) => size_of::<u64>(),
+        }
+    }
 }
 
 /// A codeword's: columns of `2^log_message` coefficients are evaluated on the subgroup `2^log_cosets` times as large.
@@ -147,7 +166,7 @@ impl Cut {
 pub struct Encoder<'a> {
     gpu: &'a Gpu,
     roots: Roots<'a>,
-    message: Message<'a>,
+    message: &'a Message,
     shape: Shape,
     radices: Vec<usize>,
     between: CudaSlice<u64>,
@@ -155,7 +174,7 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// For the parts of a cut.
-    pub fn new(gpu: &'a Gpu, tables: &'a Tables, message: Message<'a>, cut: Cut) -> Self {
+    pub fn new(gpu: &'a Gpu, tables: &'a Tables, message: &'a Message, cut: Cut) -> Self {
         let shape = cut.shape;
         let roots = tables.roots(gpu, shape.log_rows());
         let between = gpu.allocate(cut.words_between());
@@ -166,7 +185,7 @@ impl<'a> Encoder<'a> {
     pub fn encode(&self, part: &Part, target: Pointer, pitch: usize) {
         let Shape { log_message, width, log_cosets } = self.shape;
         let (own, log_cosets) = (part.columns.len(), log_cosets - part.log_step);
-        let from = self.message.at.offset::<u8>(part.columns.start * self.message.bytes);
+        let from = self.message.at(self.gpu).offset::<u8>(part.columns.start * self.message.bytes());
         let between = self.gpu.pointer(&self.between);
         let mut log_size = log_message;
         for (index, &log_radix) in self.radices.iter().enumerate() {
@@ -189,7 +208,7 @@ impl<'a> Encoder<'a> {
                 last: last.into(),
                 radices: radices_before.fold(0, |bytes, &log_radix| bytes << 8 | log_radix as u32),
             };
-            let encode = match self.message.bytes {
+            let encode = match self.message.bytes() {
                 1 if first => Gpu::encode_pass_i8,
                 2 if first => Gpu::encode_pass_i16,
                 4 if first => Gpu::encode_pass_i32,
@@ -203,7 +222,7 @@ impl<'a> Encoder<'a> {
 }
 
 /// Encodes all parts of a cut to their places in a codeword.
-pub fn encode_into(gpu: &Gpu, tables: &Tables, message: Message, cut: Cut, codeword: Pointer) {
+pub fn encode_into(gpu: &Gpu, tables: &Tables, message: &Message, cut: Cut, codeword: Pointer) {
     let (encoder, width) = (Encoder::new(gpu, tables, message, cut), cut.shape.width);
     for part in cut.parts() {
         let target = codeword.offset::<u64>(part.first * width + part.columns.start);

@@ -1,6 +1,6 @@
 //! One GPU: its driver, its streams and its memory.
 
-use super::backed::Copies;
+use super::evict::{Cost, Evictables};
 use super::gauges::Gauges;
 use super::images::{OLDEST, choose, of_module};
 use super::staging::{Arriving, LARGE, Staging};
@@ -19,6 +19,9 @@ const OLDEST_DRIVER: i32 = 12_000;
 /// a wait of its own.
 const LEAST_EVICTED: usize = 32;
 
+/// The part of all memory that is worth moving to the host.
+const LEAST_MOVED: usize = 1 << 16;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Gpu {
@@ -34,7 +37,9 @@ pub struct Gpu {
     pub(super) gauges: Gauges,
     /// Bytes of free memory that it counts on.
     pub(super) most_room: usize,
-    pub(super) copies: Copies,
+    pub(super) evictables: Evictables,
+    /// Fewest bytes that are moved to the host.
+    pub(super) least_moved: usize,
     /// Whether every allocation finds memory short.
     #[cfg(feature = "emulator")]
     pub(super) is_short: bool,
@@ -83,7 +88,7 @@ impl Gpu {
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let staging = Staging::new(&context).map_err(failed("making a stream"))?;
         keep_memory(&context).map_err(failed("setting up its memory pool"))?;
-        let (gauges, copies, modules, functions) = Default::default();
+        let (gauges, evictables, modules, functions) = Default::default();
         Ok(Self {
             #[cfg(feature = "emulator")]
             is_short: false,
@@ -96,7 +101,8 @@ impl Gpu {
             processors,
             gauges,
             most_room: usize::MAX,
-            copies,
+            evictables,
+            least_moved: memory / LEAST_MOVED,
             modules,
             functions,
         })
@@ -133,7 +139,7 @@ impl Gpu {
     fn try_allocate<T: DeviceRepr>(&self, stream: &Arc<CudaStream>, len: usize) -> Option<CudaSlice<T>> {
         #[cfg(feature = "emulator")]
         if self.is_short {
-            self.copies.evict(usize::MAX);
+            self.evictables.evict(self, usize::MAX, Cost::TwoCopies, u64::MAX);
         }
         let mut memory = self.allocate_if_room(stream, len);
         while memory.is_none() {
@@ -141,7 +147,9 @@ impl Gpu {
             self.wait();
             self.give_back();
             memory = self.allocate_if_room(stream, len);
-            if memory.is_none() && !self.copies.evict((len * size_of::<T>()).max(self.memory / LEAST_EVICTED)) {
+            let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
+            let missing = (len * size_of::<T>()).saturating_sub(free).max(self.memory / LEAST_EVICTED);
+            if memory.is_none() && self.evictables.evict(self, missing, Cost::TwoCopies, u64::MAX) == 0 {
                 break;
             }
         }
@@ -163,16 +171,17 @@ impl Gpu {
         }
     }
 
-    /// Bytes that can be allocated: those that are free, those that its pool has kept, and those of copies that can go. If that is not
-    /// enough, once all that is queued is done, which may free some.
-    pub fn room(&self, enough: usize) -> usize {
+    /// Bytes that can be allocated: those that are free, those that its pool has kept, and those of what can go at no more than some
+    /// cost, if at any. If that is not enough, once all that is queued is done, which may free some.
+    pub fn room(&self, enough: usize, most: Option<Cost>) -> usize {
         let room = || {
             let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
             let in_pool =
                 |attribute| self.check("asking for its memory pool", pool_bytes(&self.context, attribute)) as usize;
             let kept = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
             let used = in_pool(CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT);
-            (free + kept.saturating_sub(used) + self.copies.idle_bytes()).min(self.most_room)
+            let idle = most.map_or(0, |most| self.evictables.idle_bytes(most));
+            (free + kept.saturating_sub(used) + idle).min(self.most_room)
         };
         match room() {
             found if found >= enough => found,
@@ -243,7 +252,16 @@ impl Gpu {
     /// Copies the first `len` from the device, once all that is queued is done.
     pub fn download<T: DeviceRepr + Clone + Default>(&self, memory: &CudaSlice<T>, len: usize) -> Vec<T> {
         let mut values = vec![T::default(); len];
-        let bytes = size_of_val(values.as_slice());
+        self.download_to(memory, &mut values);
+        values
+    }
+
+    /// The same to where they are to go, as many as there is room for there.
+    pub fn download_to<T: DeviceRepr>(&self, memory: &CudaSlice<T>, values: &mut [T]) {
+        let bytes = size_of_val(values);
+        if bytes == 0 {
+            return;
+        }
         self.gauges.received(bytes);
         let copied = if self.is_staged(bytes) {
             // SAFETY: integers are bytes without padding between them, as many as this, of which all are valid.
@@ -251,20 +269,17 @@ impl Gpu {
             // SAFETY: as above.
             let from = unsafe { memory.transmute(bytes) };
             from.map_or(Ok(()), |from| self.staging.receive(&from, values, &self.stream, &self.gauges))
-        } else if bytes > 0 {
-            self.stream.memcpy_dtoh(&memory.slice(..len), &mut values)
         } else {
-            return values;
+            self.stream.memcpy_dtoh(&memory.slice(..values.len()), values)
         };
         self.check("copying from it", copied);
         self.wait();
-        values
     }
 
     /// Waits for all that is queued.
     pub fn wait(&self) {
         self.check("its kernels", self.stream.synchronize().and_then(|()| self.gauges.waited()));
-        self.copies.freed();
+        self.evictables.freed();
     }
 
     /// What it has done so far. Of one that has failed, what was counted before.

@@ -1,9 +1,9 @@
 //! See `integers.cu` and `lookup.cu`.
 
-use super::backed::Hold;
 use super::gpu::Gpu;
 use super::launch::{Pointer, Rows, Scale};
-use super::vectors::{Integers, Memory, Word, Words};
+use super::placed::Hold;
+use super::vectors::{Integers, Word, Words};
 use crate::dense::strides;
 use crate::integers::{Forbidden, Part};
 use cudarc::driver::CudaSlice;
@@ -64,16 +64,15 @@ pub fn combine(gpu: &Gpu, constant: i64, terms: &[(i64, &Integers)], bytes: usiz
         .flat_map(|((factor, values), held)| [held.at().into(), (values.bytes as u64).into(), (*factor as u64).into()]);
     let (table, n) = (gpu.upload_table(&words.collect::<Vec<Word>>()), out.len as u64);
     let (from, count) = (gpu.table_at(&table), terms.len() as u32);
-    gpu.combine(gpu.grid(out.len), from, count, constant as u64, n, gpu.hold(&out).at(), bytes as u32);
-    out
+    gpu.combine(gpu.grid(out.len), from, count, constant as u64, n, gpu.target(&out), bytes as u32);
+    gpu.finished(out)
 }
 
 /// See `IntegerDevice::concat`.
 pub fn concat(gpu: &Gpu, parts: &[(&Integers, Range<usize>)]) -> Integers {
     let bytes = parts.iter().map(|(values, _)| values.bytes).max().unwrap_or(1);
     let out = gpu.integers(parts.iter().map(|(_, range)| range.len()).sum(), bytes);
-    let out_held = gpu.hold(&out);
-    let mut to = out_held.at();
+    let mut to = gpu.target(&out);
     for (values, range) in parts {
         let held = gpu.hold(values);
         let from = held.at().offset::<u8>(range.start * values.bytes);
@@ -81,15 +80,15 @@ pub fn concat(gpu: &Gpu, parts: &[(&Integers, Range<usize>)]) -> Integers {
         gpu.combine(gpu.grid(range.len()), gpu.table_at(&table), 1, 0, range.len() as u64, to, bytes as u32);
         to = to.offset::<u8>(range.len() * bytes);
     }
-    out
+    gpu.finished(out)
 }
 
 /// See `IntegerDevice::row_max`.
 pub fn row_max(gpu: &Gpu, input: &Integers, row: usize) -> Integers {
     let out = gpu.integers(input.len / row, input.bytes);
-    let (from, to) = (gpu.hold(input), gpu.hold(&out));
-    gpu.row_max(gpu.grid(out.len), from.at(), input.bytes as u32, row as u64, out.len as u64, to.at());
-    out
+    let (from, to) = (gpu.hold(input), gpu.target(&out));
+    gpu.row_max(gpu.grid(out.len), from.at(), input.bytes as u32, row as u64, out.len as u64, to);
+    gpu.finished(out)
 }
 
 /// Where a kernel says which element it has no result for: the first.
@@ -125,20 +124,20 @@ pub fn floor_div(
         gpu.hold(denominators).at(),
         denominators.bytes as u32,
         out.len as u64,
-        gpu.hold(&out).at(),
+        gpu.target(&out),
         bytes as u32,
         gpu.pointer(&forbids.0),
     );
-    forbids.found(gpu, denominators).map(|()| out).map_err(Forbidden)
+    forbids.found(gpu, denominators).map(|()| gpu.finished(out)).map_err(Forbidden)
 }
 
 /// See `IntegerDevice::rsqrt`.
 pub fn rsqrt(gpu: &Gpu, input: &Integers, exponent: u32, bytes: usize) -> Result<Integers, Forbidden> {
     let (out, forbids) = (gpu.integers(input.len, bytes), Forbids::new(gpu));
-    let (from, to, flag) = (gpu.hold(input), gpu.hold(&out), gpu.pointer(&forbids.0));
+    let (from, to, flag) = (gpu.hold(input), gpu.target(&out), gpu.pointer(&forbids.0));
     let (n, width, bytes) = (out.len as u64, input.bytes as u32, bytes as u32);
-    gpu.inverse_root(gpu.grid(out.len), from.at(), width, 1 << exponent, n, to.at(), bytes, flag);
-    forbids.found(gpu, input).map(|()| out).map_err(Forbidden)
+    gpu.inverse_root(gpu.grid(out.len), from.at(), width, 1 << exponent, n, to, bytes, flag);
+    forbids.found(gpu, input).map(|()| gpu.finished(out)).map_err(Forbidden)
 }
 
 /// See `IntegerDevice::rearrange`.
@@ -181,9 +180,9 @@ pub fn rearrange(gpu: &Gpu, input: &Integers, from: &[usize], to: &[usize], grou
         (described.len() / 3) as u32,
         gpu.pointer(&offsets),
         out.len as u64,
-        gpu.hold(&out).at(),
+        gpu.target(&out),
     );
-    out
+    gpu.finished(out)
 }
 
 /// A group as the place of its first element, and steps for each output axis; `None` if it leads nowhere at some index, or not in steps.
@@ -289,7 +288,7 @@ pub fn look_up(
         scale(lookup),
         table.as_ref().map_or(Pointer::NULL, Hold::at),
         table_bytes as u32,
-        gpu.hold(&out).at(),
+        gpu.target(&out),
         bytes as u32,
         gpu.pointer(&forbids.0),
     );
@@ -297,36 +296,34 @@ pub fn look_up(
         let place = |x: i64| (x.wrapping_mul(lookup.multiplier).wrapping_add(lookup.add)) >> lookup.shift;
         forbids.found(gpu, input).map_err(|x| Forbidden(place(x)))?;
     }
-    Ok(out)
+    Ok(gpu.finished(out))
 }
 
 /// See `IntegerDevice::limbs`.
 pub fn limbs(gpu: &Gpu, input: &Integers, lookup: &Lookup, part: Part, limb: &Limb) -> Integers {
     let bytes = bytes_for(&(0..=(1 << limb.width) - 1));
     let out = gpu.integers(input.len, bytes);
-    let (from, to, n) = (gpu.hold(input), gpu.hold(&out), out.len as u64);
+    let (from, to, n) = (gpu.hold(input), gpu.target(&out), out.len as u64);
     let (grid, scale, width, part) = (gpu.grid(out.len), scale(lookup), input.bytes as u32, part as u32);
-    gpu.limbs(grid, from.at(), width, n, scale, part, limb.offset, limb.width, to.at(), bytes as u32);
-    out
+    gpu.limbs(grid, from.at(), width, n, scale, part, limb.offset, limb.width, to, bytes as u32);
+    gpu.finished(out)
 }
 
 /// See `IntegerDevice::edges`.
 pub fn edges(gpu: &Gpu, limbs: &Integers, width: u32) -> Integers {
     let out = gpu.integers(limbs.len, 1);
-    let (from, to) = (gpu.hold(limbs), gpu.hold(&out));
-    gpu.edges(gpu.grid(out.len), from.at(), limbs.bytes as u32, out.len as u64, width, to.at());
-    out
+    let (from, to) = (gpu.hold(limbs), gpu.target(&out));
+    gpu.edges(gpu.grid(out.len), from.at(), limbs.bytes as u32, out.len as u64, width, to);
+    gpu.finished(out)
 }
 
 /// See `IntegerDevice::count_rows`. Counts have 64 bits and memory of their own from then on.
 pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut Integers) {
-    let is_own = match &mut counts.memory {
-        Memory::Own(memory) => Arc::get_mut(memory).is_some(),
-        Memory::Backed(_) => false,
-    };
-    if counts.bytes != size_of::<u64>() || !is_own {
+    let wide = (counts.bytes == size_of::<u64>()).then(|| gpu.hold_to_change(counts)).flatten();
+    let to = wide.unwrap_or_else(|| {
         *counts = combine(gpu, 0, &[(1, counts)], size_of::<u64>());
-    }
+        gpu.hold(counts)
+    });
     let count = table.rows() as u64;
     let rows = match *table {
         Table::Range(_) | Table::Edged(_) | Table::Function { .. } => Rows { count, limbs: 0, high: 0, low: 0 },
@@ -343,7 +340,7 @@ pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut 
         second.bytes as u32,
         first.len as u64,
         rows,
-        gpu.hold(counts).at(),
+        to.at(),
     );
 }
 
@@ -376,8 +373,8 @@ pub fn table_entries(gpu: &Gpu, table: &Table, kind: usize, outputs: Option<&Int
             Form::Constant(value) => (3, value, value.abs()),
         };
         let out = gpu.integers(n, bytes_for(&(-most..=most)));
-        gpu.table_entries(gpu.grid(n), number, a, width, n as u64, gpu.hold(&out).at(), out.bytes as u32);
-        out
+        gpu.table_entries(gpu.grid(n), number, a, width, n as u64, gpu.target(&out), out.bytes as u32);
+        gpu.finished(out)
     };
     forms.iter().map(column).chain(outputs.cloned()).collect()
 }

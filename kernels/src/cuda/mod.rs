@@ -6,19 +6,20 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
-mod backed;
 mod contract;
 mod device;
 mod einsum;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 mod encode;
+mod evict;
 mod fractions;
 mod gauges;
 mod gpu;
 mod images;
 mod integers;
 mod launch;
+mod placed;
 mod product;
 mod quadratic;
 mod rates;

@@ -1,8 +1,8 @@
 //! See `product.cu`.
 
-use super::backed::Hold;
 use super::gpu::Gpu;
 use super::launch::{Grid, Pointer, Sumcheck, THREADS};
+use super::placed::Hold;
 use super::transcript::{Played, state};
 use super::vectors::{Elements, Integers};
 use crate::sumcheck::{Cells, Factor, Product, Reduced, next_axis};

@@ -1,18 +1,19 @@
 //! Codewords and the Merkle trees over their rows: see `hash.cu`.
 //!
-//! A codeword that is large beside the memory that is free is not kept: its parts are hashed as they are encoded, and encoded again when
-//! rows are opened, from the message, which the caller has anyway.
+//! A codeword that is large beside the memory that is free is not kept: its parts are hashed as they are encoded. One that is kept goes when
+//! memory runs short. Where it is not there its parts are encoded again when rows are opened, from the message.
 
 use super::encode::{BLOCK, Cut, Encoder, Message, Shape, Tables, encode_into};
+use super::evict::{Cost, Evictable, Used};
 use super::gpu::Gpu;
 use super::launch::Grid;
-use super::vectors::Words;
 use crate::device::{MultiProof, Opened};
 use crate::error::DeviceError;
 use cudarc::driver::CudaSlice;
 use p3_field::PrimeCharacteristicRing;
 use p3_merkle_tree::PrunedMerklePaths;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use verifier::field::F;
 use verifier::transcript::Digest;
 
@@ -26,18 +27,40 @@ const SECTOR: usize = 32;
 /// The rows of a codeword, and all digests over them: those of the rows, then level by level to the root, four words each.
 #[derive(Debug)]
 pub struct Tree {
-    rows: Rows,
+    message: Message,
+    /// Where it was kept.
+    codeword: Option<Arc<Codeword>>,
     shape: Shape,
     digests: CudaSlice<u64>,
 }
 
-/// What rows are read from.
+/// A codeword that is there until memory runs short.
 #[derive(Debug)]
-enum Rows {
-    /// The codeword.
-    Kept(CudaSlice<u64>),
-    /// The message, to be encoded again.
-    Encoded(Words),
+struct Codeword {
+    words: Mutex<Option<Arc<CudaSlice<u64>>>>,
+    used: Used,
+}
+
+impl Codeword {
+    /// Runs something on its place, which nobody has for long.
+    fn place<R>(&self, run: impl FnOnce(&mut Option<Arc<CudaSlice<u64>>>) -> R) -> R {
+        run(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Evictable for Codeword {
+    fn used(&self) -> &Used {
+        &self.used
+    }
+
+    fn idle(&self) -> Option<(Cost, usize)> {
+        let bytes = |words: &Arc<CudaSlice<u64>>| (Arc::strong_count(words) == 1).then(|| words.num_bytes());
+        self.place(|place| place.as_ref().and_then(bytes)).map(|bytes| (Cost::Kernels, bytes))
+    }
+
+    fn evict(&self, _: &Gpu) -> usize {
+        self.place(|place| place.take_if(|words| Arc::strong_count(words) == 1)).map_or(0, |words| words.num_bytes())
+    }
 }
 
 /// What becomes of a codeword.
@@ -52,7 +75,8 @@ enum Plan {
 impl Plan {
     fn new(gpu: &Gpu, shape: Shape, bytes: usize) -> Self {
         let (codeword, digests) = (shape.words(), DIGEST_WORDS << (shape.log_rows() + 1));
-        let room = gpu.room(3 * size_of::<u64>() * codeword) / size_of::<u64>();
+        let enough = 3 * size_of::<u64>() * codeword;
+        let room = gpu.room(enough, Some(Cost::Copy)) / size_of::<u64>();
         // A quarter of the codeword, which is what the digests take after, or what hardly counts; and no column that is read in vain.
         let beside = (codeword / 4).max(room / 128);
         let keep = Cut::until(shape, BLOCK.max(SECTOR / bytes), |cut| cut.words_between() <= beside);
@@ -60,42 +84,39 @@ impl Plan {
         if codeword + digests.max(keep.words_between()) <= room / 2 {
             return Self::Keep(keep);
         }
-        Self::Stream(fitting(shape, (room / 4 * 3).saturating_sub(digests)))
+        Self::Stream(fitting(gpu, shape, digests))
     }
 }
 
-/// The coarsest cut of which a part, and what is between passes, take no more than so many words.
-fn fitting(shape: Shape, room: usize) -> Cut {
+/// The coarsest cut of which a part, and what is between passes, fit what is free beside so many words, with a margin: smaller parts cost
+/// next to nothing, so nothing has to go for them.
+fn fitting(gpu: &Gpu, shape: Shape, beside: usize) -> Cut {
+    let room = gpu.room(3 * size_of::<u64>() * shape.words(), None) / size_of::<u64>();
+    let room = (room / 4 * 3).saturating_sub(beside);
     Cut::until(shape, BLOCK, |cut| cut.words() + cut.words_between() <= room)
 }
 
-/// Encodes a message and hashes the rows of its codeword. `held` is the message in memory that nothing changes.
-pub fn commit(
-    gpu: &Gpu,
-    tables: &Tables,
-    message: Message,
-    shape: Shape,
-    held: impl FnOnce() -> Words,
-) -> (Digest, Tree) {
+/// Encodes a message and hashes the rows of its codeword.
+pub fn commit(gpu: &Gpu, tables: &Tables, message: Message, shape: Shape) -> (Digest, Tree) {
     let width = shape.width;
     if width > MAX_WIDTH {
         DeviceError::Limit(format!("{}: rows of {width} words are hashed, at most {MAX_WIDTH} can be", gpu.name()))
             .give_up();
     }
     let log_rows = shape.log_rows();
-    let (rows, digests) = match Plan::new(gpu, shape, message.bytes) {
+    let (codeword, digests) = match Plan::new(gpu, shape, message.bytes()) {
         Plan::Keep(cut) => {
             let codeword = gpu.allocate::<u64>(shape.words());
-            encode_into(gpu, tables, message, cut, gpu.pointer(&codeword));
+            encode_into(gpu, tables, &message, cut, gpu.pointer(&codeword));
             let digests = gpu.allocate::<u64>(DIGEST_WORDS << (log_rows + 1));
             let (from, to, rows) = (gpu.pointer(&codeword), gpu.pointer(&digests), 1 << log_rows);
             gpu.hash_rows(hash_blocks(gpu, 1 << log_rows), from, rows, 0, width as u32, width as u32, 0, to);
-            (Rows::Kept(codeword), digests)
+            (Some(codeword), digests)
         }
         Plan::Stream(cut) => {
             let digests = gpu.allocate::<u64>(DIGEST_WORDS << (log_rows + 1));
-            hash_parts(gpu, tables, message, cut, &digests);
-            (Rows::Encoded(held()), digests)
+            hash_parts(gpu, tables, &message, cut, &digests);
+            (None, digests)
         }
     };
     let mut level = gpu.pointer(&digests);
@@ -105,7 +126,12 @@ pub fn commit(
         level = above;
     }
     let root = rows_at(gpu, &digests, DIGEST_WORDS, &[level_start(log_rows, log_rows) as u64]);
-    (digest(&root), Tree { rows, shape, digests })
+    let codeword = codeword.map(|words| {
+        let codeword = Arc::new(Codeword { words: Mutex::new(Some(Arc::new(words))), used: Used::default() });
+        gpu.evictables.add(codeword.clone());
+        codeword
+    });
+    (digest(&root), Tree { message, codeword, shape, digests })
 }
 
 fn hash_blocks(gpu: &Gpu, items: usize) -> Grid {
@@ -113,7 +139,7 @@ fn hash_blocks(gpu: &Gpu, items: usize) -> Grid {
 }
 
 /// The digests of the rows, of which a part is there at a time; a row's place has its chaining value between two parts.
-fn hash_parts(gpu: &Gpu, tables: &Tables, message: Message, cut: Cut, digests: &CudaSlice<u64>) {
+fn hash_parts(gpu: &Gpu, tables: &Tables, message: &Message, cut: Cut, digests: &CudaSlice<u64>) {
     let (encoder, part_words) = (Encoder::new(gpu, tables, message, cut), gpu.allocate::<u64>(cut.words()));
     for part in cut.parts() {
         let (start, columns, width) = (part.columns.start as u32, part.columns.len(), cut.shape.width as u32);
@@ -151,9 +177,13 @@ fn digest(words: &[u64]) -> Digest {
 pub fn open(gpu: &Gpu, tables: &Tables, tree: &Tree, leaves: &[usize]) -> Opened {
     let (width, log_rows) = (tree.shape.width, tree.shape.log_rows());
     let indices: Vec<u64> = leaves.iter().map(|&leaf| leaf as u64).collect();
-    let rows = match &tree.rows {
-        Rows::Kept(codeword) => rows_at(gpu, codeword, width, &indices),
-        Rows::Encoded(message) => encode_rows(gpu, tables, message, tree.shape, leaves),
+    let codeword = tree.codeword.as_ref().and_then(|codeword| {
+        gpu.evictables.use_now(&codeword.used);
+        codeword.place(|place| place.clone())
+    });
+    let rows = match codeword {
+        Some(codeword) => rows_at(gpu, &codeword, width, &indices),
+        None => encode_rows(gpu, tables, &tree.message, tree.shape, leaves),
     };
     let rows = rows.chunks_exact(width).map(|row| row.iter().map(|&word| F::from_u64(word)).collect()).collect();
     let siblings: Vec<u64> = siblings(log_rows, leaves).map(|place| place as u64).collect();
@@ -164,10 +194,9 @@ pub fn open(gpu: &Gpu, tables: &Tables, tree: &Tree, leaves: &[usize]) -> Opened
 }
 
 /// Some rows of a codeword that is not there.
-fn encode_rows(gpu: &Gpu, tables: &Tables, message: &Words, shape: Shape, rows: &[usize]) -> Vec<u64> {
-    let room = gpu.room(3 * size_of::<u64>() * shape.words()) / size_of::<u64>();
-    let cut = fitting(shape, room / 4 * 3);
-    let encoder = Encoder::new(gpu, tables, Message { at: gpu.word_at(message, 0), bytes: message.bytes }, cut);
+fn encode_rows(gpu: &Gpu, tables: &Tables, message: &Message, shape: Shape, rows: &[usize]) -> Vec<u64> {
+    let cut = fitting(gpu, shape, 0);
+    let encoder = Encoder::new(gpu, tables, message, cut);
     let part_words = gpu.allocate::<u64>(cut.words());
     let mut all = vec![0; rows.len() * shape.width];
     for part in cut.parts() {

@@ -1,10 +1,10 @@
 //! Vectors on the device.
 
-use super::backed::Backed;
 use super::gpu::Gpu;
 use super::launch::Pointer;
+use super::placed::Placed;
 use crate::Ints;
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, CudaView, CudaViewMut};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -23,28 +23,28 @@ pub struct Words {
 }
 
 /// Extension field elements: three words each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Elements {
-    pub(super) memory: CudaSlice<u64>,
+    pub(super) memory: Arc<CudaSlice<u64>>,
     pub(super) len: usize,
 }
 
 /// Integers of one width.
 #[derive(Clone, Debug)]
 pub struct Integers {
-    pub(super) memory: Memory,
+    pub(super) placed: Arc<Placed>,
     /// Of each.
     pub(super) bytes: usize,
     pub(super) len: usize,
 }
 
-/// Where integers are.
-#[derive(Clone, Debug)]
-pub enum Memory {
-    /// On the device alone.
-    Own(Arc<CudaSlice<u8>>),
-    /// On the host, and perhaps on the device.
-    Backed(Arc<Backed>),
+/// Integers that are still to be written: they stay where they are until they are [finished](Gpu::finished).
+#[derive(Debug)]
+pub struct Unfinished {
+    pub(super) memory: CudaSlice<u8>,
+    /// Of each.
+    pub(super) bytes: usize,
+    pub(super) len: usize,
 }
 
 /// A word of a table that a kernel reads: a number, or where memory is that is there for `'m`.
@@ -84,11 +84,17 @@ pub fn bytes<T: Copy + Into<i128>>(values: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
+/// The same to be written to.
+pub fn bytes_mut<T: Copy + Into<i128>>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: as above, and any bytes are integers.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}
+
 impl Gpu {
     /// Copies to the device.
     pub fn upload_elements(&self, values: &[K]) -> Elements {
         let flat: Vec<u64> = values.iter().flat_map(|x| words(x.as_basis_coefficients_slice())).copied().collect();
-        Elements { memory: self.upload(&flat), len: values.len() }
+        Elements { memory: Arc::new(self.upload(&flat)), len: values.len() }
     }
 
     /// Copies vectors of words to the device, end to end; also says where each of them begins.
@@ -105,7 +111,27 @@ impl Gpu {
 
     /// Room for so many.
     pub fn elements(&self, len: usize) -> Elements {
-        Elements { memory: self.allocate(len * WORDS), len }
+        Elements { memory: Arc::new(self.allocate(len * WORDS)), len }
+    }
+
+    /// So many zeros.
+    pub fn zero_elements(&self, len: usize) -> Elements {
+        let mut memory = self.allocate(len * WORDS);
+        self.check("clearing memory", self.stream.memset_zeros(&mut memory));
+        Elements { memory: Arc::new(memory), len }
+    }
+
+    /// Has nobody else have these elements, who would see them change.
+    pub fn own(&self, values: &mut Elements) {
+        if Arc::get_mut(&mut values.memory).is_none() {
+            let mut memory = self.allocate(values.len * WORDS);
+            self.copy(&values.memory.slice(..values.len * WORDS), &mut memory.slice_mut(..values.len * WORDS));
+            values.memory = Arc::new(memory);
+        }
+    }
+
+    fn copy(&self, from: &CudaView<u64>, to: &mut CudaViewMut<u64>) {
+        self.check("copying on it", self.stream.memcpy_dtod(from, to));
     }
 
     /// Copies from the device.
@@ -116,35 +142,26 @@ impl Gpu {
 
     /// Copies vectors from the device, once they lie end to end there.
     pub fn download_all(&self, vectors: &[&Elements]) -> Vec<Vec<K>> {
-        let mut all = self.elements(vectors.iter().map(|values| values.len).sum());
+        let len = vectors.iter().map(|values| values.len).sum::<usize>();
+        let mut all = self.allocate(len * WORDS);
         let mut next = 0;
         for values in vectors.iter().filter(|values| values.len > 0) {
-            let (from, end) = (values.memory.slice(..values.len * WORDS), next + values.len * WORDS);
-            self.check("copying on it", self.stream.memcpy_dtod(&from, &mut all.memory.slice_mut(next..end)));
+            let end = next + values.len * WORDS;
+            self.copy(&values.memory.slice(..values.len * WORDS), &mut all.slice_mut(next..end));
             next = end;
         }
-        let mut rest = self.download_elements(&all).into_iter();
+        let mut rest = self.download_elements(&Elements { memory: Arc::new(all), len }).into_iter();
         vectors.iter().map(|values| rest.by_ref().take(values.len).collect()).collect()
     }
 
     /// Where elements lie.
     pub fn at<'m>(&self, values: &'m Elements) -> Pointer<'m> {
-        self.pointer(&values.memory)
+        self.pointer(&*values.memory)
     }
 
     /// Copies to the device.
     pub fn upload_words(&self, values: &[F]) -> Words {
         Words { memory: Arc::new(self.upload(bytes(words(values)))), bytes: size_of::<u64>(), len: values.len() }
-    }
-
-    /// A copy of elements' words.
-    pub fn copy_words(&self, values: &Elements) -> Words {
-        let (len, bytes) = (values.len * WORDS, size_of::<u64>());
-        let mut memory = self.allocate(len * bytes);
-        // SAFETY: any bytes are integers of one.
-        let from = unsafe { values.memory.transmute::<u8>(len * bytes) }.expect("elements are as long as their words");
-        self.check("copying on it", self.stream.memcpy_dtod(&from, &mut memory));
-        Words { memory: Arc::new(memory), bytes, len }
     }
 
     /// Where element `index` lies.
@@ -172,35 +189,28 @@ impl Gpu {
             Ints::I64(_) => 8,
         };
         let len = values.len();
-        Integers { memory: Memory::Backed(self.back(values)), bytes, len }
+        Integers { placed: self.back(values), bytes, len }
     }
 
     /// Integers in the narrowest width that holds them, copied from the device unless the host holds them.
     pub fn download_integers(&self, values: &Integers) -> Ints {
-        let memory = match &values.memory {
-            Memory::Own(memory) => memory,
-            Memory::Backed(backed) => return Ints::from(backed.host().to_vec()),
-        };
-        let bytes = self.download(memory, values.len * values.bytes);
-        let widen = |word: &[u8]| -> i64 {
-            let sign = word.last().map_or(0, |top| if top >> 7 == 1 { u8::MAX } else { 0 });
-            let mut wide = [sign; size_of::<i64>()];
-            wide[..word.len()].copy_from_slice(word);
-            i64::from_le_bytes(wide)
-        };
-        Ints::from(bytes.chunks_exact(values.bytes).map(widen).collect::<Vec<_>>())
+        self.on_host(values, |values| Ints::from(values.to_vec()))
     }
 
     /// Room for so many of this width.
-    pub fn integers(&self, len: usize, bytes: usize) -> Integers {
-        Integers { memory: Memory::Own(Arc::new(self.allocate(len * bytes))), bytes, len }
+    pub fn integers(&self, len: usize, bytes: usize) -> Unfinished {
+        Unfinished { memory: self.allocate(len * bytes), bytes, len }
     }
 
-    /// So many zeros of 64 bits.
-    pub fn zero_integers(&self, len: usize) -> Integers {
-        let bytes = size_of::<i64>();
-        let mut memory = self.allocate(len * bytes);
-        self.check("clearing memory", self.stream.memset_zeros(&mut memory));
-        Integers { memory: Memory::Own(Arc::new(memory)), bytes, len }
+    /// So many zeros of 64 bits, to be added to.
+    pub fn zero_integers(&self, len: usize) -> Unfinished {
+        let mut zeros = self.integers(len, size_of::<i64>());
+        self.check("clearing memory", self.stream.memset_zeros(&mut zeros.memory));
+        zeros
+    }
+
+    /// Where integers are written.
+    pub fn target<'m>(&self, values: &'m Unfinished) -> Pointer<'m> {
+        self.pointer(&values.memory)
     }
 }

@@ -105,7 +105,8 @@ pub fn evaluate(gpu: &Gpu, values: &Elements, point: &[K]) -> K {
 }
 
 /// See `Device::add_eq`.
-pub fn add_eq(gpu: &Gpu, out: &Elements, places: Strided, point: &[K], scale: K) {
+pub fn add_eq(gpu: &Gpu, out: &mut Elements, places: Strided, point: &[K], scale: K) {
+    gpu.own(out);
     let eq = Eq::new(gpu, point, point.len().div_ceil(2), scale);
     let (outer, inner, n) = (gpu.at(&eq.outer), gpu.at(&eq.inner), 1usize << point.len());
     let (first, log_stride) = (places.first as u64, places.log_stride as u32);
@@ -113,20 +114,22 @@ pub fn add_eq(gpu: &Gpu, out: &Elements, places: Strided, point: &[K], scale: K)
 }
 
 /// See `Device::add_at`.
-pub fn add_at(gpu: &Gpu, out: &Elements, places: Strided, values: &Elements) {
+pub fn add_at(gpu: &Gpu, out: &mut Elements, places: Strided, values: &Elements) {
+    gpu.own(out);
     let (first, log_stride, n) = (places.first as u64, places.log_stride as u32, values.len);
     gpu.add_at(gpu.grid(n), gpu.at(out), first, log_stride, gpu.at(values), n as u64);
 }
 
 /// See `Device::add_outer`.
-pub fn add_outer(gpu: &Gpu, out: &Elements, rows: &[K], columns: &[K]) {
+pub fn add_outer(gpu: &Gpu, out: &mut Elements, rows: &[K], columns: &[K]) {
+    gpu.own(out);
     let (length, rows, columns) = (columns.len() as u64, gpu.upload_elements(rows), gpu.upload_elements(columns));
     let (left, right) = (gpu.at(&rows), gpu.at(&columns));
     gpu.add_outer(gpu.grid(out.len), gpu.at(out), left, right, length, out.len as u64);
 }
 
 /// See `Device::add_powers`.
-pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &Elements, log_order: usize, exponents: &[usize], scales: &[K]) {
+pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &mut Elements, log_order: usize, exponents: &[usize], scales: &[K]) {
     let order = 1usize << log_order;
     if exponents.len() * out.len > order * log_order {
         // The sum is the transform of the vector with `scales[j]` at `exponents[j]`.
@@ -134,14 +137,13 @@ pub fn add_powers(gpu: &Gpu, tables: &Tables, out: &Elements, log_order: usize, 
         for (&exponent, &scale) in exponents.iter().zip(scales) {
             sparse[exponent % order] += scale;
         }
-        let dense = Elements { memory: gpu.allocate(order * WORDS), len: order };
-        let sparse = gpu.upload_elements(&sparse);
-        let message = Message { at: gpu.at(&sparse), bytes: size_of::<u64>() };
+        let (dense, message) = (gpu.elements(order), Message::Elements(gpu.upload_elements(&sparse)));
         let cut = Cut::whole(Shape { log_message: log_order, width: WORDS, log_cosets: 0 });
-        encode_into(gpu, tables, message, cut, gpu.at(&dense));
+        encode_into(gpu, tables, &message, cut, gpu.at(&dense));
         return add_at(gpu, out, Strided::ALL, &Elements { len: out.len, ..dense });
     }
     let exponents: Vec<u64> = exponents.iter().map(|&exponent| (exponent % order) as u64).collect();
+    gpu.own(out);
     let (count, exponents, scales) = (exponents.len() as u32, gpu.upload(&exponents), gpu.upload_elements(scales));
     let (places, factors) = (gpu.pointer(&exponents), gpu.at(&scales));
     let roots = tables.roots(gpu, log_order);

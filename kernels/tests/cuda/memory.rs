@@ -1,13 +1,14 @@
 //! What is done when the device's memory runs short. The emulator has as much as its environment says, so each test is a process of its own.
 
-use super::Random;
-use kernels::cuda::emulator::{GPU, device_under_test};
+use super::{Random, polynomial};
+use kernels::cuda::emulator::{CHECKER, GPU, device_under_test};
 use kernels::{Cpu, Cuda, Device, DeviceError, Dual, IntegerDevice, Ints, Strided, attempt};
 use p3_field::PrimeCharacteristicRing;
 use std::env;
 use std::process::Command;
 use verifier::commitment::Layout;
 use verifier::field::K;
+use verifier::plan::Table;
 
 /// Bytes of an element of the challenge field.
 const ELEMENT: usize = 24;
@@ -79,13 +80,13 @@ fn copies_go_and_come_back() {
         assert_eq!(found, Ints::from(vec![9972 + 1000 * tensor as i64]));
         cuda.usage().bytes_to_device
     };
-    // All four fit, and then only two beside what else there is: those that were used last.
+    // All four fit, and then only three beside what else there is: those that were used last.
     assert_eq!([2, 0, 3, 1].map(largest), [80_000; 4]);
     let zeros = cuda.zeros(36_000 / ELEMENT);
-    assert_eq!([3, 1].map(largest), [80_000; 2]);
-    // There is room for a third, not for all.
-    assert_eq!([0, 2].map(largest), [100_000, 120_000]);
-    assert_eq!([1, 0, 2].map(largest), [120_000; 3]);
+    assert_eq!([0, 3, 1].map(largest), [80_000; 3]);
+    // Each that comes back is in the place of another.
+    assert_eq!([2, 3, 1, 2].map(largest), [100_000; 4]);
+    assert_eq!([0, 1, 2].map(largest), [120_000; 3]);
     assert_eq!(largest(3), 140_000);
     // What is on the device alone does not go, and when all else has gone that is the end.
     let Err(error) = attempt(|| cuda.zeros(70_000 / ELEMENT)) else { panic!("of 100000 bytes 36000 are taken") };
@@ -135,6 +136,184 @@ fn what_is_used_next_is_sent_ahead() {
     cuda.prefetch(&[&tensors[3]]);
     assert_eq!(cuda.download(&cuda.zeros(340_000 / ELEMENT)), vec![K::ZERO; 340_000 / ELEMENT]);
     assert_eq!([sent(), used(3)], [600_000, 700_000]);
+}
+
+/// Zeros in so many bytes that stay as long as they are there.
+fn taken(cuda: &Cuda, bytes: usize) -> impl Sized {
+    cuda.zeros(bytes / ELEMENT)
+}
+
+#[test]
+fn what_was_computed_moves_to_the_host() {
+    with_memory(400_000, "computed_integers_go_and_come_back");
+    with_memory(2_000_000, "computed_integers_are_changed_where_they_are_needed");
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn computed_integers_go_and_come_back() {
+    let Some(cuda) = with_little_memory() else { return };
+    let copied = || (cuda.usage().bytes_from_device, cuda.usage().bytes_to_device);
+    // The first is wider, and one has less than is worth moving: a part in 2^16 of all memory.
+    let numbers = cuda.upload_integers(Ints::from((0..10_000).map(|i| i * 3 % 9973).collect::<Vec<i64>>()));
+    let within = |tensor: i64| if tensor == 0 { 0..=1 << 20 } else { 0..=20_000 };
+    let tensors = [0, 1, 2, 3].map(|tensor| cuda.combine(1000 * tensor, &[(1, &numbers)], within(tensor)));
+    let few = cuda.row_max(&tensors[0], 10_000);
+    let largest = |tensor: i64| {
+        let (received, sent) = copied();
+        assert_eq!(cuda.count(&tensors[tensor as usize]), 10_000);
+        let found = cuda.download_integers(&cuda.row_max(&tensors[tensor as usize], 10_000));
+        assert_eq!(found, Ints::from(vec![9972 + 1000 * tensor]));
+        let width = if tensor == 0 { 4 } else { 2 };
+        (copied().0 - received - width, copied().1 - sent)
+    };
+    // All of them fit, beside the copy of what the host holds. That goes first, and nothing else is moved for it.
+    assert_eq!([2, 0, 3, 1].map(largest), [(0, 0); 4]);
+    let (received, sent) = copied();
+    let first = taken(&cuda, 290_000);
+    assert_eq!(copied(), (received, sent));
+    // Then what was used least recently moves, and what is used after that is copied back.
+    let second = taken(&cuda, 24_000);
+    assert_eq!(copied(), (received + 20_000, sent));
+    assert_eq!([0, 3, 1].map(largest), [(0, 0); 3]);
+    drop(second);
+    assert_eq!([2, 2].map(largest), [(0, 20_000), (0, 0)]);
+    // What has been moved once is dropped from then on, before what has not; in its place comes what was dropped before.
+    let second = taken(&cuda, 24_000);
+    assert_eq!(copied().0, received + 20_000 + 12);
+    assert_eq!([0, 3, 1].map(largest), [(0, 0); 3]);
+    // When all has gone that can go that is the end, and says what was asked for.
+    let Err(error) = attempt(|| cuda.zeros(100_000 / ELEMENT)) else { panic!("of 400000 bytes 314000 are taken") };
+    assert!(
+        matches!(error, DeviceError::Memory { asked, free, .. } if asked == 99_984 && (86_000..86_010).contains(&free)),
+        "{error}"
+    );
+    drop((first, second));
+    assert_eq!([0, 1, 2, 3].map(largest), [(0, 40_000), (0, 20_000), (0, 20_000), (0, 20_000)]);
+    let (received, _) = copied();
+    assert_eq!(cuda.download_integers(&few), Ints::from(vec![9972]));
+    assert_eq!(copied().0, received + 4, "it was on the device alone");
+    // What the host holds needs no copy from the device.
+    let expected: Vec<i64> = (0..10_000).map(|i| i * 3 % 9973 + 3000).collect();
+    assert_eq!(cuda.download_integers(&tensors[3]), Ints::from(expected));
+    assert_eq!(copied().0, received + 4);
+}
+
+#[test]
+#[ignore = "with little memory: a test above runs it"]
+fn computed_integers_are_changed_where_they_are_needed() {
+    let Some(cuda) = with_little_memory() else { return };
+    let devices = Dual(Cpu, cuda);
+    let random = Random::new(51);
+    let table = Table::Range(14);
+    let mut counts = devices.upload_integers(Ints::I64(vec![0; table.rows()]));
+    let rows = devices.upload_integers(random.integers(16, 3000));
+    let everything = || drop(taken(&devices.1, 1_990_000));
+    for _ in 0..3 {
+        // On the device, on the host, on both, and shared with what keeps them as they are.
+        devices.count_rows(&table, &[&rows], &mut counts);
+        everything();
+        devices.count_rows(&table, &[&rows], &mut counts);
+        everything();
+        devices.row_max(&counts, table.rows());
+        let before = counts.clone();
+        devices.count_rows(&table, &[&rows], &mut counts);
+        devices.combine(0, &[(2, &before), (-1, &counts)], i64::MIN..=i64::MAX);
+    }
+    // To be compared four times in each round, and moved twice.
+    let received = devices.1.usage().bytes_from_device;
+    assert!(received > 3 * (4 + 2) * 8 * table.rows() as u64, "{received}");
+}
+
+#[test]
+fn codewords_that_were_kept_make_room() {
+    with_memory(1 << 20, "codewords_go_first");
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn codewords_go_first() {
+    let Some(cuda) = with_little_memory() else { return };
+    let devices = Dual(Cpu, cuda);
+    let random = Random::new(61);
+    // Codewords of 32, 32 and 24 KiB; digests and what they are of, 112 KiB.
+    let [a, b] = [0, 1].map(|_| polynomial(&devices, random.integers(16, 1 << 11)));
+    let mut elements = devices.upload_extension(random.elements(1 << 9));
+    let trees =
+        [devices.commit_base(&a, 3, 1).1, devices.commit_base(&b, 3, 1).1, devices.commit_extension(&elements, 2, 1).1];
+    // What a tree is of stays what it is.
+    devices.add_at(&mut elements, Strided::ALL, &devices.upload_extension(vec![K::ONE; 1 << 9]));
+    let usage = || devices.1.usage();
+    let is_encoded = |tree: usize| {
+        let before = usage().kernels["encode"].launches;
+        devices.open(&trees[tree], &[5, 0, 255, 77]);
+        usage().kernels["encode"].launches > before
+    };
+    assert_eq!([1, 2, 0].map(is_encoded), [false; 3]);
+    let first = taken(&devices.1, 780 << 10);
+    assert_eq!([1, 2, 0].map(is_encoded), [false; 3]);
+    // What was used least recently goes, and no more than is needed. It is encoded whenever it is opened.
+    let second = taken(&devices.1, 50 << 10);
+    assert_eq!([0, 2, 1, 1].map(is_encoded), [false, false, true, true]);
+    drop((first, second));
+
+    // A codeword that is there goes before the copy of what the host holds, and that before what was computed, whenever they were used.
+    let held = devices.upload_integers(random.integers(8, 100_000));
+    let computed = devices.combine(1, &[(1, &held)], -128..=255);
+    let sent = |values| {
+        let before = usage().bytes_to_device;
+        devices.row_max(values, 1000);
+        usage().bytes_to_device - before
+    };
+    assert_eq!([&computed, &held].map(sent), [0; 2]);
+    assert_eq!([0, 2].map(is_encoded), [false; 2]);
+    let first = taken(&devices.1, 572 << 10);
+    assert_eq!([&held, &computed].map(sent), [0; 2]);
+    assert_eq!([2, 0].map(is_encoded), [false, true]);
+    let received = usage().bytes_from_device;
+    let second = taken(&devices.1, 40 << 10);
+    assert_eq!(usage().bytes_from_device, received);
+    assert_eq!([&computed, &held].map(sent), [0, 100_000]);
+    assert!(is_encoded(2));
+    let received = usage().bytes_from_device;
+    let third = taken(&devices.1, 150 << 10);
+    assert_eq!(usage().bytes_from_device, received + 200_000);
+    assert_eq!([0, 1, 2].map(is_encoded), [true; 3]);
+    drop((first, second, third));
+}
+
+#[test]
+fn the_host_may_have_no_room_either() {
+    // A checker does not let an allocation fail.
+    if env::var_os(CHECKER).is_none() {
+        with_memory(72 << 20, "what_finds_no_room_on_the_host_is_an_error");
+    }
+}
+
+#[test]
+#[ignore = "with little memory: the test above runs it"]
+fn what_finds_no_room_on_the_host_is_an_error() {
+    let Some(cuda) = with_little_memory() else { return };
+    // Larger than what the C library keeps for a thread.
+    let values = cuda.table_entries(&Table::Range(24), 0, None).remove(0);
+    let limited = |limit: &str| {
+        let this = std::process::id().to_string();
+        Command::new("prlimit").args(["--pid", &this, limit]).status().is_ok_and(|status| status.success())
+    };
+    cuda.usage();
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    if !limited(&format!("--as={}:", pages * 4096 + (24 << 20))) {
+        return eprintln!("skipped: there is no prlimit");
+    }
+    let Err(error) = attempt(|| cuda.zeros(1 << 20)) else { panic!("of 72 MiB 64 are taken") };
+    assert!(matches!(error, DeviceError::HostMemory { asked, .. } if asked == 64 << 20), "{error}");
+    assert!(error.to_string().contains("out of memory: 67108864 bytes were asked for on the host"), "{error}");
+    assert!(limited("--as=unlimited:"));
+    let zeros = cuda.zeros(1 << 20);
+    assert_eq!(cuda.usage().bytes_from_device, 64 << 20);
+    drop(zeros);
+    assert_eq!(cuda.download_integers(&cuda.row_max(&values, 1 << 24)), Ints::from(vec![(1 << 24) - 1]));
 }
 
 /// More than all page-locked memory together holds, there and back.
