@@ -4,13 +4,13 @@
 //! Every tensor that depends on the input has an axis of positions ("rows"). A step computes the rows of its own
 //! positions; a contraction that reads another tensor at all positions (the keys of attention) finds them in the cache.
 
-use crate::executor::{self, ExecuteError};
+use crate::executor::{self, AHEAD, ExecuteError};
 use kernels::{Cpu, IntegerDevice, Ints, Summand};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use thiserror::Error;
-use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Op, Operand, TensorId, View};
+use verifier::graph::{Advice, AdviceRule, AxisGroup, Einsum, Graph, IndexMap, Node, Op, Operand, TensorId, View};
 
 /// Where a tensor's axes lie in the sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,13 @@ impl<'a, D: IntegerDevice> Cache<'a, D> {
         Ok(Some(labels))
     }
 
+    /// Where a contraction looks back at an operand: its rows, and all of them so far.
+    fn looked_back_at(&self, operand: &Operand, labels: Option<&Labels>) -> Option<(&Rows, Option<&D::Integers>)> {
+        let rows = self.rows[operand.tensor.index()].as_ref()?;
+        let kept = || self.kept.get(&operand.tensor).and_then(Option::as_ref);
+        (operand.labels[rows.axis] != labels?.row).then(|| (rows, kept()))
+    }
+
     fn einsum_rows(&mut self, e: &Einsum) -> Result<Option<Rows>, &'static str> {
         let Some(labels) = self.labels(e)? else { return Ok(None) };
         for operand in e.terms.iter().flat_map(|t| &t.operands) {
@@ -229,12 +236,20 @@ impl<'a, D: IntegerDevice> Cache<'a, D> {
             last_use.extend(node.op.inputs().into_iter().map(|t| (t, index)));
         }
         let outputs: Vec<TensorId> = step.cache.graph.outputs.iter().map(|port| port.tensor).collect();
+        let due = |(index, node): (usize, &Node)| step.is_due(&node.op).then_some(index);
+        let due: Vec<usize> = step.cache.graph.nodes.iter().enumerate().filter_map(due).collect();
+        let mut next = due.as_slice();
         for (index, node) in step.cache.graph.nodes.iter().enumerate() {
             step.node(&node.name, &node.op)?;
             for tensor in node.op.inputs() {
                 if last_use[&tensor] == index && !outputs.contains(&tensor) {
                     step.values.remove(&tensor);
                 }
+            }
+            if let Some(rest) = next.strip_prefix(&[index]) {
+                next = rest;
+                let read = next.iter().take(AHEAD).flat_map(|&index| step.reads(&step.cache.graph.nodes[index].op));
+                step.cache.device.prefetch(&read.collect::<Vec<_>>());
             }
         }
         let device = step.cache.device;
@@ -269,10 +284,35 @@ impl<D: IntegerDevice> Step<'_, '_, D> {
         shape
     }
 
+    /// What has a value by now.
+    fn known(&self, tensor: TensorId) -> Option<&D::Integers> {
+        let Cache { weights, fixed, .. } = &*self.cache;
+        self.values.get(&tensor).or_else(|| fixed.get(&tensor)).or_else(|| weights.get(&tensor))
+    }
+
     fn read(&self, layer: &str, tensor: TensorId) -> Result<&D::Integers, ExecuteError> {
-        let Cache { graph, weights, fixed, .. } = &*self.cache;
-        let known = self.values.get(&tensor).or_else(|| fixed.get(&tensor)).or_else(|| weights.get(&tensor));
-        known.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: graph.tensor(tensor).name.clone() })
+        self.known(tensor).ok_or_else(|| self.missing(layer, tensor))
+    }
+
+    fn missing(&self, layer: &str, tensor: TensorId) -> ExecuteError {
+        ExecuteError::Missing { layer: layer.into(), tensor: self.cache.graph.tensor(tensor).name.clone() }
+    }
+
+    /// What an operation will read, as far as it has a value by now; to what is kept of its result the new rows are appended.
+    fn reads(&self, op: &Op) -> Vec<&D::Integers> {
+        let mut read: Vec<&D::Integers> = match op {
+            Op::Einsum(e) => {
+                let labels = self.cache.labels(e).ok().flatten();
+                let value = |operand: &Operand| match self.cache.looked_back_at(operand, labels.as_ref()) {
+                    Some((_, kept)) => kept,
+                    None => self.known(operand.tensor),
+                };
+                e.terms.iter().flat_map(|term| &term.operands).filter_map(value).collect()
+            }
+            _ => op.inputs().into_iter().filter_map(|tensor| self.known(tensor)).collect(),
+        };
+        read.extend(op.output().and_then(|output| self.cache.kept.get(&output)).and_then(Option::as_ref));
+        read
     }
 
     fn keep(&mut self, tensor: TensorId, value: D::Integers) {
@@ -290,7 +330,8 @@ impl<D: IntegerDevice> Step<'_, '_, D> {
         self.values.insert(tensor, value);
     }
 
-    fn node(&mut self, layer: &str, op: &Op) -> Result<(), ExecuteError> {
+    /// Whether an operation is computed in this step: it has rows in it, or has not been computed once for all.
+    fn is_due(&self, op: &Op) -> bool {
         let subject = match op {
             Op::Lookup(l) => l.input,
             Op::Einsum(e) => e.output,
@@ -298,9 +339,14 @@ impl<D: IntegerDevice> Step<'_, '_, D> {
             Op::Advice(a) => a.output,
         };
         match &self.cache.rows[subject.index()] {
-            Some(rows) if self.range(rows).is_empty() => return Ok(()),
-            None if self.cache.fixed.contains_key(&op.output().unwrap_or(subject)) => return Ok(()),
-            _ => {}
+            Some(rows) => !self.range(rows).is_empty(),
+            None => !self.cache.fixed.contains_key(&op.output().unwrap_or(subject)),
+        }
+    }
+
+    fn node(&mut self, layer: &str, op: &Op) -> Result<(), ExecuteError> {
+        if !self.is_due(op) {
+            return Ok(());
         }
         let value = match op {
             Op::Einsum(e) => self.einsum(layer, e)?,
@@ -351,17 +397,14 @@ impl<D: IntegerDevice> Step<'_, '_, D> {
         labels: Option<&Labels>,
         range: &Range<usize>,
     ) -> Result<(Cow<'_, D::Integers>, Vec<u8>), ExecuteError> {
-        let Cache { device, graph, rows, kept, .. } = &*self.cache;
+        let Cache { device, graph, rows, .. } = &*self.cache;
+        if let Some((rows, kept)) = self.cache.looked_back_at(operand, labels) {
+            let mut order = operand.labels.clone();
+            let own = order.remove(rows.axis);
+            order.insert(0, own);
+            return Ok((Cow::Borrowed(kept.ok_or_else(|| self.missing(layer, operand.tensor))?), order));
+        }
         match (&rows[operand.tensor.index()], labels) {
-            (Some(rows), Some(labels)) if operand.labels[rows.axis] != labels.row => {
-                let tensor = || graph.tensor(operand.tensor).name.clone();
-                let kept = kept.get(&operand.tensor).and_then(Option::as_ref);
-                let kept = kept.ok_or_else(|| ExecuteError::Missing { layer: layer.into(), tensor: tensor() })?;
-                let mut order = operand.labels.clone();
-                let own = order.remove(rows.axis);
-                order.insert(0, own);
-                Ok((Cow::Borrowed(kept), order))
-            }
             (None, Some(labels)) if operand.labels.iter().any(|l| *l == labels.row || labels.keys.contains(l)) => {
                 let shape = &graph.tensor(operand.tensor).shape;
                 let part = |(l, &n): (&u8, &usize)| match *l {

@@ -81,7 +81,7 @@ pub fn execute<D: IntegerDevice>(
 }
 
 /// Nodes whose inputs the device is told of before they are computed: of two layers that look their results up, one after the other.
-const AHEAD: usize = 4;
+pub(crate) const AHEAD: usize = 4;
 
 /// A run that keeps a tensor no longer than it is read, and goes no further than it is asked to.
 pub(crate) struct Lazy<'a> {

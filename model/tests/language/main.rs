@@ -1,6 +1,7 @@
 //! Transformers: every architecture against an independent computation, the definition of its integers, and itself with
 //! caches.
 
+mod ahead;
 #[path = "../reference/mod.rs"]
 mod definition;
 #[path = "../../../formats/tests/common/mod.rs"]
