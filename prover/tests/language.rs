@@ -125,9 +125,13 @@ fn weights_that_do_not_fit_the_gpu_together_go_up_as_they_are_used() {
     let [sent, weights] = with_memory(LITTLE, "an_answer_with_little_memory");
     assert!(weights > LITTLE && sent > 2 * weights, "{sent} bytes were sent of {weights}");
     // As much as is needed, and then without room for all of the tensors.
-    let [once, peak, tensors] = with_memory(1 << 33, "a_proof_with_little_memory");
-    let [sent, less, _] = with_memory(peak - tensors * 2 / 5, "a_proof_with_little_memory");
+    let [once, shown, peak, tensors] = with_memory(1 << 33, "a_proof_with_little_memory");
+    let [sent, received, less, _] = with_memory(peak - tensors * 2 / 5, "a_proof_with_little_memory");
     assert!(sent > once && less < peak, "{sent} bytes were sent with little memory, and {once} with enough");
+    // Not all that has to go is the host's: limbs and counts that were computed make room as well.
+    assert!(received > shown, "{received} bytes came back with little memory, and {shown} with enough");
+    let [_, received, less, _] = with_memory(peak - tensors, "a_proof_with_little_memory");
+    assert!(received > shown + tensors && less <= peak - tensors, "{received} bytes came back of {tensors}");
 }
 
 #[test]
@@ -167,7 +171,8 @@ fn a_proof_with_little_memory() {
     let on_gpu = on_gpu.unwrap_or_else(|e| panic!("{e}")).expect("it can be proved");
     assert!(on_gpu == prove(&Cpu, job, 0, &values, None).expect("it can be proved"));
     let usage = cuda.usage();
-    println!("said {} {} {}", usage.bytes_to_device, usage.peak_memory_bytes, bytes(values.iter().flatten()));
+    let (sent, received, peak) = (usage.bytes_to_device, usage.bytes_from_device, usage.peak_memory_bytes);
+    println!("said {sent} {received} {peak} {}", bytes(values.iter().flatten()));
 }
 
 /// The final projection in pieces, each in a subgraph of its own.
