@@ -122,8 +122,11 @@ fn weights_that_do_not_fit_the_gpu_together_go_up_as_they_are_used() {
         return;
     }
     const LITTLE: u64 = 100_000;
-    let [sent, weights] = with_memory(LITTLE, "an_answer_with_little_memory");
+    let [sent, weights, waits] = with_memory(LITTLE, "an_answer_with_little_memory");
     assert!(weights > LITTLE && sent > 2 * weights, "{sent} bytes were sent of {weights}");
+    // Most are sent ahead, into room that was made for them without a wait: else there would be 46 waits more than with enough memory.
+    let [once, _, least] = with_memory(3 * LITTLE, "an_answer_with_little_memory");
+    assert!(once < sent && waits < least + 30, "{waits} waits with little memory, and {least} with enough");
     // As much as is needed, and then without room for all of the tensors.
     let [once, shown, peak, tensors] = with_memory(1 << 33, "a_proof_with_little_memory");
     let [sent, received, less, _] = with_memory(peak - tensors * 2 / 5, "a_proof_with_little_memory");
@@ -142,7 +145,8 @@ fn an_answer_with_little_memory() {
     let model = f.import(8, Output::Answers(4));
     let generated = attempt(|| generate_on(&cuda, &model, &f.tokens[..3], None)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(generated, generate(&model, &f.tokens[..3], None));
-    println!("said {} {}", cuda.usage().bytes_to_device, bytes(model.weights.values()));
+    let usage = cuda.usage();
+    println!("said {} {} {}", usage.bytes_to_device, bytes(model.weights.values()), usage.waits);
 }
 
 #[test]
