@@ -147,10 +147,12 @@ impl Gpu {
             self.wait();
             self.give_back();
             memory = self.allocate_if_room(stream, len);
-            let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
-            let missing = (len * size_of::<T>()).saturating_sub(free).max(self.memory / LEAST_EVICTED);
-            if memory.is_none() && self.evictables.evict(self, missing, Cost::TwoCopies, u64::MAX) == 0 {
-                break;
+            if memory.is_none() {
+                let (free, _) = self.check("asking for its free memory", self.context.mem_get_info());
+                let missing = (len * size_of::<T>()).saturating_sub(free).max(self.memory / LEAST_EVICTED);
+                if self.evictables.evict(self, missing, Cost::TwoCopies, u64::MAX) == 0 {
+                    break;
+                }
             }
         }
         memory

@@ -319,11 +319,10 @@ pub fn edges(gpu: &Gpu, limbs: &Integers, width: u32) -> Integers {
 
 /// See `IntegerDevice::count_rows`. Counts have 64 bits and memory of their own from then on.
 pub fn count_rows(gpu: &Gpu, table: &Table, entries: &[&Integers], counts: &mut Integers) {
-    let wide = (counts.bytes == size_of::<u64>()).then(|| gpu.hold_to_change(counts)).flatten();
-    let to = wide.unwrap_or_else(|| {
+    if counts.bytes != size_of::<u64>() || !counts.is_own() {
         *counts = combine(gpu, 0, &[(1, counts)], size_of::<u64>());
-        gpu.hold(counts)
-    });
+    }
+    let to = gpu.hold_to_change(counts);
     let count = table.rows() as u64;
     let rows = match *table {
         Table::Range(_) | Table::Edged(_) | Table::Function { .. } => Rows { count, limbs: 0, high: 0, low: 0 },

@@ -101,6 +101,13 @@ impl Evictable for Placed {
     }
 }
 
+impl Integers {
+    /// Whether they are nobody else's, who would see them change.
+    pub(super) fn is_own(&self) -> bool {
+        Arc::strong_count(&self.placed) == 1
+    }
+}
+
 impl Gpu {
     /// Integers of the host, in the width that they have. They begin to be copied to the device if there is room, else when they are used.
     pub fn back(&self, host: Ints) -> Arc<Placed> {
@@ -142,15 +149,12 @@ impl Gpu {
         }
     }
 
-    /// The same for an operation that changes them, from then on on the device alone; nothing where they are somebody else's as well.
-    pub fn hold_to_change(&self, values: &mut Integers) -> Option<Hold> {
-        if Arc::strong_count(&values.placed) > 1 {
-            return None;
-        }
+    /// Has integers that are nobody else's stay for an operation that changes them; from then on they are on the device alone.
+    pub fn hold_to_change(&self, values: &mut Integers) -> Hold {
         let hold = self.hold(values);
         let (memory, len, bytes) = (Arc::clone(&hold.0), values.len, values.bytes);
         *values.placed.place() = Place::Device { memory, len, bytes };
-        Some(hold)
+        hold
     }
 
     /// The host's, or a copy of the device's in the width that they have there.
