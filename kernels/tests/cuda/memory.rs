@@ -147,6 +147,7 @@ fn taken(cuda: &Cuda, bytes: usize) -> impl Sized {
 fn what_was_computed_moves_to_the_host() {
     with_memory(400_000, "computed_integers_go_and_come_back");
     with_memory(2_000_000, "computed_integers_are_changed_where_they_are_needed");
+    with_memory(170_000, "threads_take_room_from_each_other");
 }
 
 #[test]
@@ -223,6 +224,29 @@ fn computed_integers_are_changed_where_they_are_needed() {
     // To be compared four times in each round, and moved twice.
     let received = devices.1.usage().bytes_from_device;
     assert!(received > 3 * (4 + 2) * 8 * table.rows() as u64, "{received}");
+}
+
+#[test]
+#[ignore = "with little memory: a test above runs it"]
+fn threads_take_room_from_each_other() {
+    let Some(cuda) = with_little_memory() else { return };
+    // Room for eight of twelve, of which three are in use at one time.
+    let numbers = cuda.upload_integers(Ints::from((0..10_000).map(|i| i * 3 % 9973).collect::<Vec<i64>>()));
+    let tensors: Vec<_> = (0..12).map(|tensor| cuda.combine(1000 * tensor, &[(1, &numbers)], 0..=21_000)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (cuda, tensors) = (&cuda, &tensors);
+            scope.spawn(move || {
+                for step in 0..60 {
+                    let tensor = (step * (2 * thread + 5) + thread) % tensors.len();
+                    let largest = cuda.row_max(&tensors[tensor], 10_000);
+                    assert_eq!(cuda.download_integers(&largest), Ints::from(vec![9972 + 1000 * tensor as i64]));
+                }
+            });
+        }
+    });
+    let usage = cuda.usage();
+    assert!(usage.bytes_from_device >= 4 * 20_000 && usage.bytes_to_device > 20_000 + 180 * 2000, "{usage:?}");
 }
 
 #[test]
