@@ -58,7 +58,7 @@ impl<'a, D: Device> Resident<'a, D> {
     /// See [`StageError`].
     pub fn prove(&mut self, input: &[u8]) -> Result<Proved, StageError> {
         match kernels::attempt(|| self.attempt(input)) {
-            Err(DeviceError::Memory { .. }) if !self.weights.is_empty() => {
+            Err(DeviceError::Memory { .. } | DeviceError::HostMemory { .. }) if !self.weights.is_empty() => {
                 self.room = 0;
                 self.weights.clear();
                 kernels::attempt(|| self.attempt(input))?

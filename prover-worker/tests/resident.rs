@@ -96,9 +96,10 @@ fn with_memory<const N: usize>(bytes: u64, test: &str) -> [u64; N] {
     numbers.try_into().unwrap_or_else(|_| panic!("{text}"))
 }
 
-/// Launches so far of the kernels that encode.
-fn encoded(cuda: &Cuda) -> u64 {
-    cuda.usage().kernels.get("encode").map_or(0, |kernels| kernels.launches)
+/// Launches so far of the kernels that encode, and of those that hash.
+fn committed(cuda: &Cuda) -> [u64; 2] {
+    let usage = cuda.usage();
+    ["encode", "hash"].map(|family| usage.kernels.get(family).map_or(0, |kernels| kernels.launches))
 }
 
 #[test]
@@ -108,10 +109,14 @@ fn a_gpu_commits_the_weights_once_and_without_room_for_that_anew() {
     }
     let jobs =
         |memory| ["jobs_that_keep_nothing", "jobs_that_keep_what_they_can"].map(|test| with_memory(memory, test));
-    let [[anew, least], [kept, peak]] = jobs(1 << 33);
-    assert!(kept < anew && peak > least, "{kept} and {anew} launches, at most {peak} and {least} bytes");
+    let [[anew, hashed_anew, least], [kept, hashed, peak]] = jobs(1 << 33);
+    assert!(kept < anew && hashed < hashed_anew, "{kept} and {anew} launches, {hashed} and {hashed_anew}");
+    assert!(peak > least, "at most {peak} and {least} bytes");
+    // Codewords of what is kept make room; they are encoded again, and nothing is committed again.
+    let [again, hashed_again, less] = with_memory(peak / 4 * 3, "jobs_that_keep_what_they_can");
+    assert!(again > kept && hashed_again == hashed && less < peak, "{again} launches, {hashed_again}");
     // A job finds what it takes by itself, and no room for what is kept.
-    let [[anew, _], [kept, _]] = jobs(least);
+    let [[anew, ..], [kept, ..]] = jobs(least);
     assert_eq!(kept, anew);
 }
 
@@ -131,10 +136,11 @@ fn jobs_that_keep_what_they_can() {
 fn two_jobs(room: u64) {
     let Some(cuda) = env::var_os(MEMORY).and_then(|_| device_under_test()) else { return };
     let dense = Dense::new();
-    let jobs = dense.proofs(&cuda, room, &[1, 1], || encoded(&cuda));
+    let jobs = dense.proofs(&cuda, room, &[1, 1], || committed(&cuda));
     let expected = dense.proofs(&Cpu, 0, &[1], || ());
     assert!(jobs.iter().all(|(proof, _)| *proof == expected[0].0));
-    println!("said {} {}", jobs[1].1 - jobs[0].1, cuda.usage().peak_memory_bytes);
+    let [encoded, hashed] = [0, 1].map(|family| jobs[1].1[family] - jobs[0].1[family]);
+    println!("said {encoded} {hashed} {}", cuda.usage().peak_memory_bytes);
 }
 
 #[test]
