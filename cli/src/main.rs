@@ -15,7 +15,6 @@ use std::process::ExitCode;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    kernels::memory::keep_freed();
     let done = match Arguments::read().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),

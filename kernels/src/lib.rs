@@ -10,7 +10,6 @@ mod error;
 pub mod floor;
 mod integers;
 mod ints;
-pub mod memory;
 pub mod sumcheck;
 mod usage;
 

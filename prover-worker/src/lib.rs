@@ -3,6 +3,7 @@
 //! A stage is a function of its identity, a digest over its inputs: an artifact that exists under it is used again, one
 //! that is missing or corrupt is named, so that whoever started the stage can have it made again.
 
+mod allocator;
 mod device;
 mod error;
 mod identity;
@@ -34,7 +35,6 @@ pub use stages::{Finished, run_stage, set_up};
 /// Runs the stage that the command line names, and reports by result record and exit code.
 pub fn run(args: &WorkerArgs) -> ExitCode {
     let begun = Instant::now();
-    kernels::memory::keep_freed();
     if args.until_stdin_closes {
         parent::exit_with_it();
     }

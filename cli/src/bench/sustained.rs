@@ -67,8 +67,6 @@ pub fn bench(
     proofs: u32,
     input: impl Fn(u32) -> Result<Vec<u8>>,
 ) -> Result<()> {
-    // As in a worker.
-    kernels::memory::keep_freed();
     // Each with a stream of its own, where it is a GPU.
     let opened = (0..args.at_once).map(|_| Opened::new(args.device)).collect::<Result<Vec<_>, _>>()?;
     let first = opened.first().context("no job at a time")?;
