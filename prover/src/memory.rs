@@ -9,8 +9,8 @@ use verifier::key::ModelKey;
 use verifier::plan::SubgraphPlan;
 use verifier::weight_layout;
 
-/// The process itself, and what is too small to count.
-const PROCESS: u64 = 16 << 20;
+/// The process itself, and what is too small to count: several threads, each with pages of 2 MiB that are not full.
+const PROCESS: u64 = 64 << 20;
 /// Bytes of a field element.
 const WORD: u64 = 8;
 /// Bytes of a digest.
@@ -48,7 +48,9 @@ fn subgraph(key: &ModelKey, index: u32, plan: &SubgraphPlan) -> u64 {
             .iter()
             .map(|l| l.leaves() as u64 * len(graph, graph.nodes[l.node as usize].op.inputs()[0]))
             .sum::<u64>();
-    PROCESS + ELEMENT * elements + committed(&witness) + committed(&weights) + FRACTION * fractions
+    let held = ELEMENT * elements + committed(&witness) + committed(&weights) + FRACTION * fractions;
+    // A quarter more for what the allocator has between vectors, and does not give back at once.
+    PROCESS + held + held / 4
 }
 
 /// What is kept, and what opening adds.

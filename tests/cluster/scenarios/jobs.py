@@ -107,13 +107,13 @@ def out_of_memory(trial):
     """A subgraph whose worker is killed for memory is tried again with the next memory class, and only that subgraph."""
     trial.operator().start()
     trial.let("prove", Fate(out_of_memory=True), times=1, subgraph=3)
-    trial.submit(retries=0, stages={"prove": {"memoryClasses": ["64Mi", "512Mi"]}})
+    trial.submit(retries=0, stages={"prove": {"memoryClasses": ["128Mi", "512Mi"]}})
     trial.wait("quickstart")
     used = [
         (pod["metadata"]["labels"]["proofmill.dev/class"], _memory_limit(pod))
         for pod in trial.pods("quickstart", "prove")
     ]
-    assert sorted(used) == [("0", "64Mi")] * 4 + [("1", "512Mi")], used
+    assert sorted(used) == [("0", "128Mi")] * 4 + [("1", "512Mi")], used
     trial.check_proof("quickstart")
 
 
