@@ -2,7 +2,7 @@
 //! The weights are just too many to be sent in the clear, so that the proof holds a WHIR opening.
 
 use kernels::{Cpu, Ints};
-use prover::{Weights, aggregate, commit_boundary, prove, setup};
+use prover::{Job, Weights, aggregate, commit_boundary, prove, setup};
 use verifier::graph::{
     Bound, Einsum, Graph, Interface, Lookup, Node, Op, Operand, Port, Source, Tensor, TensorId, Term,
 };
@@ -70,8 +70,8 @@ pub fn tiny() -> (ModelKey, Vec<u8>) {
     let statement = Statement::of(inference);
     let values = [x, w, h, y].map(|values| Some(Ints::from(values))).to_vec();
     let boundary = commit_boundary(&Cpu, &key, &values).expect("all values are there");
-    let digest = statement.digest(&key);
-    let subgraphs = (0..2).map(|i| prove(&Cpu, &key, digest, boundary.root, i, &values).expect("the run is honest"));
+    let job = Job { key: &key, statement: statement.digest(&key), boundary: boundary.root };
+    let subgraphs = (0..2).map(|i| prove(&Cpu, job, i, &values, None).expect("the run is honest"));
     let proof = aggregate(&Cpu, &key, statement, &boundary, subgraphs.collect()).expect("the proofs are honest");
     (key, proof)
 }
