@@ -3,6 +3,8 @@
 use crate::common::Lie;
 use crate::common::attempt::Attempt;
 use crate::common::nets::{large, layers, moved, requantised, shared, two_terms};
+use kernels::Cpu;
+use prover::{Job, ProveError, commit_weights, prove};
 use verifier::graph::TensorId;
 
 #[test]
@@ -64,6 +66,22 @@ fn a_wrong_input_in_the_statement_is_rejected() {
         attempt.statement.inferences[0].inputs[0][2] -= 1;
         attempt.rejected("boundary: public tensor 'input0': the claim on a public tensor does not hold");
     }
+}
+
+/// What was committed before is used if it is the key's, and gives the same proof; other weights are refused.
+#[test]
+fn weights_that_were_committed_before_are_the_keys() {
+    let (net, lie) = (large(), Lie { tensor: TensorId(1), element: 0, delta: 1 });
+    let (honest, lying) = (Attempt::of(&net, &[]), Attempt::lying(&net, &[], lie));
+    let key = &honest.key;
+    let job = Job { key, statement: honest.statement.digest(key), boundary: honest.boundary().root };
+    let commit = |attempt: &Attempt| commit_weights(&Cpu, key, 0, &attempt.values[0]).unwrap().unwrap();
+    let proved = prove(&Cpu, job, 0, &honest.values[0], Some(&commit(&honest))).unwrap();
+    assert!(proved == prove(&Cpu, job, 0, &honest.values[0], None).unwrap());
+    let refused = prove(&Cpu, job, 0, &honest.values[0], Some(&commit(&lying))).unwrap_err();
+    assert!(matches!(refused, ProveError::Weights(0)), "{refused}");
+    let none = commit_weights(&Cpu, key, 1, &honest.values[0]).unwrap_err();
+    assert!(matches!(none, ProveError::Subgraph { index: 1, count: 1 }), "{none}");
 }
 
 #[test]
